@@ -1,0 +1,7 @@
+//! scopefs: one directory for an imaging workspace.
+//!
+//! A FUSE daemon shows one logical tree; every file in it is kept where it is best kept: in memory, on disk, or in an
+//! OME-Zarr store. The rooms below stand on each other in this order; a room looks only downwards (a test reads the
+//! `use` lines and holds the table in `docs/architecture.md` to be true).
+
+pub mod model;

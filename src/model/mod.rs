@@ -1,0 +1,11 @@
+//! The words every room speaks: tiers, paths, attributes, clocks.
+
+mod attr;
+mod clock;
+mod path;
+mod tier;
+
+pub use attr::{Attr, FileKind, Identity, Timestamp};
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use path::{Name, RelPath};
+pub use tier::{Durability, OnUnmount, State, Tier};
