@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034
 # Shared by the scripts beside this folder; sourced, never run.
 # It gives: where things are, how to speak, how to find or build the binary, and how to mount so that an interrupted
 # script leaves neither a mount nor a directory behind.
@@ -90,7 +91,7 @@ mount_scopefs() {
 # The way out for a script that failed half way: politely if possible, lazily if not. Quiet when nothing is mounted.
 force_unmount() {
     mountpoint -q "$1" 2>/dev/null || ! stat "$1" >/dev/null 2>&1 || return 0
-    "$SCOPEFS" unmount "$1" >/dev/null 2>&1 && return 0
+    timeout 120 "$SCOPEFS" unmount "$1" >/dev/null 2>&1 && return 0
     warn "unmounting $1 politely failed; detaching it"
     if [[ $(id -u) == 0 ]]; then umount -l "$1"; else fusermount3 -uz "$1"; fi
 }
