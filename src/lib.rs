@@ -5,3 +5,4 @@
 //! `use` lines and holds the table in `docs/architecture.md` to be true).
 
 pub mod model;
+pub mod pressure;
