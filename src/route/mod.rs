@@ -1,0 +1,203 @@
+//! Rules to a decision that can explain itself.
+//!
+//! A [`Router`] is built once from a configuration and never changes. [`Router::decide`] is asked for each file that is
+//! created: it allocates nothing, and its answer is `Copy`. [`Router::explain`] turns such an answer into a sentence.
+//!
+//! Globs are matched against the raw bytes of the path relative to the workspace: `*` and `?` stay within one name,
+//! `**` between slashes crosses directories, `{a,b}` is either, `[a-z]` one of a class, `\` takes the next character
+//! literally. Matching is case-sensitive, as the file system is. The first rule that matches decides; where none does,
+//! the built-in rule `default` (backend `auto`) does.
+
+mod error;
+mod explain;
+mod glob;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::time::Duration;
+
+pub use error::RouteError;
+
+use crate::config::{Config, ConfigErrors, Originals, Problem, Rule, nearest, read_text};
+use crate::model::{Durability, OnUnmount, RelPath, Tier};
+use glob::{Pattern, Subject};
+
+/// Names that a rule may use whatever is registered: `auto` chooses among backends, `zarr` is reserved.
+const ALWAYS_KNOWN: &[&str] = &["auto", "zarr"];
+
+/// Which rule decided: its place in the configuration, or the built-in rule after the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RuleId(pub u16);
+
+/// What holds for one file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decision {
+    /// The rule that decided.
+    pub rule: RuleId,
+    /// Where a new file starts, memory permitting.
+    pub start: Tier,
+    /// Where its bytes are to settle.
+    pub home: Tier,
+    /// What `fsync` and `close` promise.
+    pub durability: Durability,
+    /// Idle time after which dirty bytes are written to the home; `None`: not before pressure, `fsync` or unmount.
+    pub write_behind: Option<Duration>,
+    /// What becomes of it at unmount; only ever [`OnUnmount::Discard`] with [`Durability::Scratch`].
+    pub on_unmount: OnUnmount,
+}
+
+/// One rule as messages and statistics show it.
+#[derive(Debug, Clone)]
+pub struct RuleView {
+    /// `rule 2 'results/**'`, counted from 1, or `default`.
+    pub name: String,
+    /// The glob as written.
+    pub pattern: String,
+    /// The backend as written.
+    pub backend: String,
+    /// Line in the configuration, from 1; 0 for the built-in rule.
+    pub line: usize,
+    /// What becomes of originals that were sealed.
+    pub originals: Originals,
+    /// Whether it acts on files found at mount too.
+    pub adopt: bool,
+    /// Glob of the directories that are one dataset each; `None`: the top-level directory.
+    pub dataset: Option<String>,
+}
+
+/// Rules, compiled. Immutable and shared between threads.
+#[derive(Debug)]
+pub struct Router {
+    // As many as the configuration has; the built-in rule stands apart so that there always is one.
+    rules: Vec<Compiled>,
+    default: Compiled,
+}
+
+#[derive(Debug)]
+struct Compiled {
+    pattern: Pattern,
+    decision: Decision,
+    view: RuleView,
+}
+
+impl Router {
+    /// Compiles the rules of `config`; `backends` are the names that the registry knows. All problems are reported.
+    pub fn new(config: &Config, backends: &[&str]) -> Result<Router, RouteError> {
+        let (router, problems) = Router::build(config, backends);
+        if problems.is_empty() { Ok(router) } else { Err(RouteError { file: config.file.clone(), problems }) }
+    }
+
+    fn build(config: &Config, backends: &[&str]) -> (Router, Vec<Problem>) {
+        let mut problems = Vec::new();
+        let mut rules = Vec::new();
+        for (index, rule) in config.rules.iter().enumerate() {
+            let place = format!("[[rule]] {}", index + 1);
+            let mut fault = |key: &str, message: String| {
+                let line = (rule.line > 0).then_some(rule.line);
+                problems.push(Problem { line, key: format!("{place} {key}"), message });
+            };
+            check_backend(&rule.backend, backends).unwrap_or_else(|message| fault("backend", message));
+            if let Some(dataset) = &rule.dataset {
+                Pattern::new(dataset).err().into_iter().for_each(|message| fault("dataset", message));
+            }
+            // The last id is the built-in rule's.
+            match (u16::try_from(index), Pattern::new(&rule.pattern)) {
+                (Ok(id), Ok(pattern)) if id < u16::MAX => rules.push(Compiled::new(RuleId(id), rule, pattern, config)),
+                (Ok(id), Err(message)) if id < u16::MAX => fault("match", message),
+                _ => fault("match", format!("there are more than {} rules; merge some with {{a,b}}", u16::MAX)),
+            }
+        }
+        // Cannot truncate where there was no problem: the rules were counted above.
+        let router = Router { default: Compiled::built_in(RuleId(rules.len() as u16), config), rules };
+        (router, problems)
+    }
+
+    /// What holds for a file of this path. Allocates nothing.
+    pub fn decide(&self, path: &RelPath) -> Decision {
+        let subject = Subject::new(path.as_bytes());
+        let first = self.rules.iter().find(|rule| rule.pattern.matches(&subject));
+        first.unwrap_or(&self.default).decision
+    }
+
+    /// The rule of a decision. An id of another configuration (kept over a restart) gives the built-in rule.
+    pub fn rule(&self, id: RuleId) -> &RuleView {
+        &self.rules.get(usize::from(id.0)).unwrap_or(&self.default).view
+    }
+
+    /// All rules in the order in which they are asked, the built-in one last.
+    pub fn rules(&self) -> impl Iterator<Item = (RuleId, &RuleView)> {
+        self.rules.iter().chain([&self.default]).map(|rule| (rule.decision.rule, &rule.view))
+    }
+
+    /// Why a file is kept as it is, in one sentence for a person.
+    pub fn explain(&self, decision: &Decision) -> String {
+        explain::sentence(self.rule(decision.rule), decision)
+    }
+}
+
+/// Reads a configuration file and compiles its rules, with all problems of both in one list.
+pub fn load(path: &Path, backends: &[&str]) -> Result<(Config, Router), ConfigErrors> {
+    from_toml(&read_text(path)?, path, backends)
+}
+
+/// As [`load`], from text; `file` only names it in messages.
+pub fn from_toml(text: &str, file: &Path, backends: &[&str]) -> Result<(Config, Router), ConfigErrors> {
+    let (config, mut problems) = Config::from_toml_partly(text, file);
+    let (router, more) = Router::build(&config, backends);
+    problems.extend(more);
+    if problems.is_empty() { Ok((config, router)) } else { Err(ConfigErrors::invalid(file, problems)) }
+}
+
+impl Compiled {
+    fn new(id: RuleId, rule: &Rule, pattern: Pattern, config: &Config) -> Compiled {
+        let name = format!("rule {} '{}'", id.0 + 1, rule.pattern.escape_debug());
+        Compiled { pattern, decision: decision(id, rule, config), view: view(name, rule) }
+    }
+
+    fn built_in(id: RuleId, config: &Config) -> Compiled {
+        let rule = Rule::default();
+        let view = view("default".to_string(), &rule);
+        Compiled { pattern: Pattern::everything(), decision: decision(id, &rule, config), view }
+    }
+}
+
+fn decision(id: RuleId, rule: &Rule, config: &Config) -> Decision {
+    let scratch = rule.durability == Durability::Scratch;
+    let write_behind = rule.write_behind.unwrap_or(config.memory.write_behind);
+    Decision {
+        rule: id,
+        start: if rule.backend == "disk" { Tier::Disk } else { Tier::Memory },
+        home: Tier::Disk,
+        durability: rule.durability,
+        write_behind: if scratch { None } else { write_behind },
+        // A rule that did not come from a file may hold any pair: only scratch is ever thrown away.
+        on_unmount: if scratch { rule.on_unmount } else { OnUnmount::Keep },
+    }
+}
+
+fn view(name: String, rule: &Rule) -> RuleView {
+    RuleView {
+        name,
+        pattern: rule.pattern.clone(),
+        backend: rule.backend.clone(),
+        line: rule.line,
+        originals: rule.originals,
+        adopt: rule.adopt,
+        dataset: rule.dataset.clone(),
+    }
+}
+
+fn check_backend(name: &str, backends: &[&str]) -> Result<(), String> {
+    let mut known: Vec<&str> = backends.iter().chain(ALWAYS_KNOWN).copied().collect();
+    if known.contains(&name) {
+        return Ok(());
+    }
+    known.sort_unstable();
+    known.dedup();
+    let near = nearest(name, known.iter().copied()).unwrap_or_default();
+    Err(format!(
+        "there is no backend {name:?}; the registered ones are {}; the nearest is \"{near}\"",
+        known.join(", ")
+    ))
+}

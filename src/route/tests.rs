@@ -1,0 +1,205 @@
+//! Which rule decides, what it decides, and how it says so.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const BACKENDS: &[&str] = &["memory", "disk"];
+
+fn router(text: &str) -> Router {
+    from_toml(text, Path::new("t.toml"), BACKENDS).unwrap_or_else(|errors| panic!("{errors}")).1
+}
+
+fn rule(pattern: &str) -> Router {
+    let rule = Rule { pattern: pattern.to_string(), ..Rule::default() };
+    Router::new(&Config { rules: vec![rule], ..Config::default() }, BACKENDS)
+        .unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+fn path(bytes: &[u8]) -> RelPath {
+    RelPath::from_path(Path::new(OsStr::from_bytes(bytes))).expect("relative")
+}
+
+/// The name of the rule that decides.
+fn decides(router: &Router, text: &str) -> String {
+    router.rule(router.decide(&path(text.as_bytes())).rule).name.clone()
+}
+
+fn matches(pattern: &str, text: &str) -> bool {
+    decides(&rule(pattern), text) != "default"
+}
+
+#[test]
+fn stars_stay_within_a_name_and_double_stars_cross_directories() {
+    assert!(matches("*.tif", "a.tif"));
+    assert!(!matches("*.tif", "plate/a.tif"));
+    assert!(!matches("plate?a.tif", "plate/a.tif"));
+    assert!(matches("**/*.tif", "a.tif") && matches("**/*.tif", "p/q/a.tif"));
+    assert!(matches("results/**", "results/a") && matches("results/**", "results/a/b"));
+    assert!(!matches("results/**", "results") && !matches("results/**", "old/results/a"));
+    assert!(matches("a/**/b", "a/b") && matches("a/**/b", "a/x/y/b"));
+    assert!(matches("**", "anything/at/all") && matches("**", ""));
+}
+
+#[test]
+fn alternatives_classes_and_escapes_work_as_documented() {
+    assert!(matches("r/**/*.{tif,tiff,npy}", "r/x.npy") && !matches("r/**/*.{tif,tiff,npy}", "r/x.png"));
+    assert!(matches("*{,.ome}.tif", "a.tif") && matches("*{,.ome}.tif", "a.ome.tif"));
+    assert!(matches("{raw,tmp/**}", "raw") && matches("{raw,tmp/**}", "tmp/a/b"));
+    assert!(matches("_w[1-4].tif", "_w3.tif") && !matches("_w[1-4].tif", "_w5.tif"));
+    assert!(matches(r"\[a\]\*", "[a]*") && !matches(r"\[a\]\*", "a*"));
+    assert!(!matches("*.tif", "A.TIF"), "case counts");
+}
+
+#[test]
+fn hidden_files_and_line_breaks_are_ordinary_names() {
+    assert!(matches("*", ".hidden") && matches("*", "a\nb") && matches("**/b", "a\n/b"));
+}
+
+#[test]
+fn names_that_are_not_utf_8_are_matched_byte_by_byte() {
+    let router = rule("plate/*.tif");
+    for name in [&b"plate/\xff\xfe.tif"[..], b"plate/caf\xe9.tif", "plate/é.tif".as_bytes()] {
+        assert_eq!(router.decide(&path(name)).rule, RuleId(0), "{name:?}");
+    }
+    assert_eq!(router.decide(&path(b"plate/\xff/x.tif")).rule, RuleId(1));
+    assert!(matches("é*", "étage"));
+}
+
+#[test]
+fn the_first_match_wins_and_the_built_in_rule_is_last() {
+    let router =
+        router("[[rule]]\nmatch = \"a/*\"\nbackend = \"disk\"\n[[rule]]\nmatch = \"a/**\"\nbackend = \"memory\"");
+    assert_eq!(decides(&router, "a/x"), "rule 1 'a/*'");
+    assert_eq!(decides(&router, "a/x/y"), "rule 2 'a/**'");
+    assert_eq!(decides(&router, "b"), "default");
+    let names: Vec<&str> = router.rules().map(|(_, view)| view.name.as_str()).collect();
+    assert_eq!(names, ["rule 1 'a/*'", "rule 2 'a/**'", "default"]);
+    assert_eq!(router.rule(RuleId(2)).backend, "auto");
+    assert_eq!(router.rule(RuleId(999)).name, "default", "an id of another configuration");
+}
+
+#[test]
+fn backends_decide_where_files_start_and_settle() {
+    for (backend, start) in
+        [("memory", Tier::Memory), ("disk", Tier::Disk), ("auto", Tier::Memory), ("zarr", Tier::Memory)]
+    {
+        let decision = router(&format!("[[rule]]\nmatch = \"**\"\nbackend = \"{backend}\"")).decide(&path(b"a"));
+        assert_eq!((decision.start, decision.home), (start, Tier::Disk), "{backend}");
+    }
+}
+
+#[test]
+fn options_of_a_rule_override_those_of_the_section() {
+    let text = "[memory]\nwrite_behind = \"7s\"\n[[rule]]\nmatch = \"a\"\nwrite_behind = \"1s\"\n\
+                [[rule]]\nmatch = \"b\"\nwrite_behind = \"off\"\n[[rule]]\nmatch = \"c\"\ndurability = \"strict\"\n\
+                [[rule]]\nmatch = \"d\"\ndurability = \"scratch\"\non_unmount = \"discard\"";
+    let router = router(text);
+    let decide = |name: &str| router.decide(&path(name.as_bytes()));
+    assert_eq!(decide("a").write_behind, Some(Duration::from_secs(1)));
+    assert_eq!(decide("b").write_behind, None);
+    assert_eq!((decide("c").write_behind, decide("c").durability), (Some(Duration::from_secs(7)), Durability::Strict));
+    assert_eq!((decide("d").write_behind, decide("d").on_unmount), (None, OnUnmount::Discard));
+    assert_eq!(decide("other").write_behind, Some(Duration::from_secs(7)));
+}
+
+#[test]
+fn only_scratch_is_ever_discarded_wherever_the_rule_came_from() {
+    let rule = Rule { on_unmount: OnUnmount::Discard, ..Rule::default() };
+    let router = Router::new(&Config { rules: vec![rule], ..Config::default() }, BACKENDS).expect("valid");
+    assert_eq!(router.decide(&path(b"a")).on_unmount, OnUnmount::Keep);
+}
+
+#[test]
+fn an_explanation_names_rule_backend_place_and_what_is_not_built_yet() {
+    let text = "[[rule]]\nmatch = \"tmp/**\"\nbackend = \"memory\"\n\
+                durability = \"scratch\"\non_unmount = \"discard\"\n\
+                [[rule]]\nmatch = \"results/**\"\nbackend = \"zarr\"\n[[rule]]\nmatch = \"raw/**\"\nbackend = \"disk\"";
+    let router = router(text);
+    let explain = |name: &str| router.explain(&router.decide(&path(name.as_bytes())));
+    assert_eq!(
+        explain("results/a"),
+        "rule 2 'results/**' (backend zarr): kept in memory, home disk; sealing is not built yet, so it acts as \
+         memory; fsync makes it durable; written behind after 30s idle, 5 minutes at the latest"
+    );
+    assert_eq!(explain("raw/a"), "rule 3 'raw/**' (backend disk): kept on disk; fsync makes it durable");
+    assert!(explain("tmp/a").contains("scratch") && explain("tmp/a").contains("discarded at unmount"));
+    assert!(explain("x").starts_with("default (backend auto): kept in memory, home disk; choosing by the size"));
+}
+
+#[test]
+fn an_unknown_backend_lists_the_registered_ones() {
+    let config = Config::from_toml("\n[[rule]]\nmatch = \"**\"\nbackend = \"dsk\"", Path::new("t.toml")).expect("read");
+    let error = Router::new(&config, BACKENDS).expect_err("unknown").to_string();
+    for part in ["t.toml:2: [[rule]] 1 backend", "\"dsk\"", "auto, disk, memory, zarr", "nearest is \"disk\""] {
+        assert!(error.contains(part), "{part:?} is not in {error:?}");
+    }
+}
+
+#[test]
+fn an_invalid_glob_says_what_is_wrong_and_how_to_write_it() {
+    let wrong = [("a[", "']'"), ("a{b", "'}'"), ("a}", "'{'"), ("[z-a]", "[a-z]"), ("a\\", "'\\\\'")];
+    for (pattern, remedy) in wrong {
+        for rule in [
+            Rule { pattern: pattern.to_string(), ..Rule::default() },
+            Rule { dataset: Some(pattern.to_string()), ..Rule::default() },
+        ] {
+            let error = Router::new(&Config { rules: vec![rule], ..Config::default() }, BACKENDS).expect_err(pattern);
+            let error = error.to_string();
+            assert!(error.contains("no valid glob") && error.contains(remedy), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_file_is_told_all_its_problems_at_once() {
+    let text =
+        "[memory]\nlimt = 1\n[[rule]]\nmatch = \"a[\"\n[[rule]]\nmatch = \"b\"\nbackend = \"s3\"\ndurability = 1\n";
+    let error = from_toml(text, Path::new("t.toml"), BACKENDS).expect_err("wrong").to_string();
+    let places: Vec<&str> =
+        error.lines().map(|line| line.rsplit_once("t.toml:").map_or(line, |(_, rest)| rest)).collect();
+    let starts = ["2: [memory] limt", "3: [[rule]] 1 match", "5: [[rule]] 2 backend", "8: [[rule]] 2 durability"];
+    assert_eq!(places.len(), starts.len(), "{error}");
+    assert!(places.iter().zip(starts).all(|(place, start)| place.starts_with(start)), "{error}");
+}
+
+#[test]
+fn more_rules_than_ids_are_refused() {
+    let rules = vec![Rule::default(); usize::from(u16::MAX) + 1];
+    let error = Router::new(&Config { rules, ..Config::default() }, BACKENDS).expect_err("too many");
+    assert_eq!(error.problems.len(), 1);
+}
+
+#[test]
+fn a_router_is_shared_between_threads() {
+    fn shared<T: Send + Sync + 'static>() {}
+    shared::<Router>();
+}
+
+proptest! {
+    #[test]
+    fn no_pattern_and_no_path_make_it_panic(pattern in "\\PC{0,12}|[a*?/{},\\[\\]!\\\\-]{0,16}", name: Vec<u8>) {
+        let rules = vec![Rule { pattern, ..Rule::default() }];
+        let router = Router::new(&Config { rules, ..Config::default() }, BACKENDS);
+        if let (Ok(router), Some(path)) = (router, RelPath::from_bytes(&name)) {
+            let decision = router.decide(&path);
+            prop_assert!(!router.explain(&decision).is_empty());
+        }
+    }
+
+    #[test]
+    fn an_escaped_name_matches_itself_and_nothing_else(
+        name in "[ab*?{}\\[\\]!,. -]{1,6}",
+        other in "[ab*?{}\\[\\]!,. -]{1,2}",
+    ) {
+        prop_assume!(name != "." && name != ".." && other != "." && other != "..");
+        let pattern: String = name.chars().flat_map(|c| ['\\', c]).collect();
+        prop_assert!(matches(&pattern, &name));
+        prop_assert_eq!(matches(&pattern, &other), name == other);
+    }
+}
