@@ -207,6 +207,7 @@ fn what_can_hardly_be_meant_is_warned_of() {
     warns("[[rule]]\nmatch = \"a\"\n[[rule]]\nmatch = \"a\"\nbackend = \"disk\"", "never match");
     warns("[[rule]]\nmatch = \"**.tif\"", "acts as '*'");
     warns("[[rule]]\nmatch = \"a\"\nbackend = \"disk\"\nadopt = true", "no effect");
+    warns("[[rule]]\nmatch = \"[éè]*\"", "byte by byte");
     warns("[memory]\nwrite_behind = \"1h\"", "acts as 5m");
     warns("[[rule]]\nmatch = \"a\"\nwrite_behind = \"10m\"", "acts as 5m");
     warns(

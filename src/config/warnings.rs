@@ -51,6 +51,13 @@ fn rule_warnings(rule: &Rule) -> Vec<String> {
              '*'; write for instance \"**/*.tif\""
         ));
     }
+    if non_ascii_class(&rule.pattern) {
+        let pattern = quoted(&rule.pattern);
+        warnings.push(format!(
+            "match: names are matched byte by byte, so the letters between '[' and ']' in {pattern} that are not ASCII \
+             match nothing; write {{é,è}} instead of [éè]"
+        ));
+    }
     let seals = !matches!(rule.backend.as_str(), "memory" | "disk");
     if !seals && (rule.adopt || rule.originals == Originals::Keep) {
         let backend = quoted(&rule.backend);
@@ -61,6 +68,11 @@ fn rule_warnings(rule: &Rule) -> Vec<String> {
             .push("on_unmount: files of backend \"disk\" are on disk from the start and are not discarded".to_string());
     }
     warnings
+}
+
+/// Whether a class holds a letter of several bytes.
+fn non_ascii_class(pattern: &str) -> bool {
+    pattern.split('[').skip(1).any(|rest| !rest.split(']').next().unwrap_or_default().is_ascii())
 }
 
 fn too_late(write_behind: Duration) -> Option<String> {

@@ -4,7 +4,7 @@
 //! created: it allocates nothing, and its answer is `Copy`. [`Router::explain`] turns such an answer into a sentence.
 //!
 //! Globs are matched against the raw bytes of the path relative to the workspace: `*` and `?` stay within one name,
-//! `**` between slashes crosses directories, `{a,b}` is either, `[a-z]` one of a class, `\` takes the next character
+//! `**` between slashes crosses directories, `{a,b}` is either, `[a-z]` one byte of a class, `\` takes the next one
 //! literally. Matching is case-sensitive, as the file system is. The first rule that matches decides; where none does,
 //! the built-in rule `default` (backend `auto`) does.
 

@@ -68,7 +68,8 @@ fn names_that_are_not_utf_8_are_matched_byte_by_byte() {
         assert_eq!(router.decide(&path(name)).rule, RuleId(0), "{name:?}");
     }
     assert_eq!(router.decide(&path(b"plate/\xff/x.tif")).rule, RuleId(1));
-    assert!(matches("é*", "étage"));
+    assert!(matches("é*", "étage") && matches("{é,è}*", "ère"));
+    assert!(matches("??", "é") && !matches("[é]", "é"), "a class and '?' are one byte");
 }
 
 #[test]
