@@ -13,7 +13,7 @@ use crate::pressure::{Level, MemoryProbe, Monitor, Watermarks, pressure};
 use crate::vfs::Vfs;
 
 /// How often memory is looked at when nobody says that it is short.
-const WATCH: Duration = Duration::from_millis(100);
+const WATCH: Duration = Duration::from_millis(250);
 /// How often files are looked at for writing behind.
 const BEHIND: Duration = Duration::from_secs(1);
 /// A dirty byte reaches the disk at the latest after this, whatever happens to its file.

@@ -7,10 +7,10 @@ use std::sync::atomic::Ordering;
 
 use super::depart::copy_attributes;
 use super::identity::Place;
-use super::inode::{Family, Inode, Opens, Reason};
+use super::inode::{Inode, Opens, Reason};
 use super::journal::Record;
 use super::{MoveError, Result, Room, Vfs};
-use crate::backend::{Access, Backend, Expected, Object, PublishError, Staged, lease};
+use crate::backend::{Access, Backend, Expected, Object, PublishError, Staged};
 use crate::model::{Attr, FileKind, Identity, RelPath, Tier};
 
 impl Vfs {
@@ -24,7 +24,7 @@ impl Vfs {
             if inode.tier() == Tier::Memory {
                 return Ok(());
             }
-            self.check_arrival(inode, &opens)?;
+            self.check_arrival(inode, &opens, None)?;
             let source = self.open_at(inode, Tier::Disk, Access::Read)?.reopen_unseen()?;
             let before = source.stat()?;
             (source, before)
@@ -40,7 +40,7 @@ impl Vfs {
         copy_attributes(&source, &before, staged.object())?;
         let _names = self.namespace.read();
         let opens = inode.opens.lock();
-        self.check_arrival(inode, &opens)?;
+        self.check_arrival(inode, &opens, Some(&source))?;
         if source.stat()?.identity() != before.identity() {
             return Err(super::Error::Busy("it changed while it was copied").into());
         }
@@ -50,21 +50,20 @@ impl Vfs {
     }
 
     /// Whether nothing but the daemon touches the disk file's bytes. Hold `opens`.
-    fn check_arrival(&self, inode: &Inode, opens: &Opens) -> std::result::Result<(), MoveError> {
+    fn check_arrival(
+        &self,
+        inode: &Inode,
+        opens: &Opens,
+        ours: Option<&Object>,
+    ) -> std::result::Result<(), MoveError> {
         if inode.kind != FileKind::Regular || inode.place().dev != self.root.place().dev {
             return Err(super::Error::Unsupported("only regular files of the workspace's file system move").into());
         }
         // A daemon handle would have to be swapped to a copy while it may be writing: files come up when closed.
-        if opens.family == Some(Family::Kernel) || opens.total > 0 {
+        if opens.total > 0 {
             return Err(MoveError::Held);
         }
-        if opens.maybe_mapped {
-            let object = self.open_at(inode, Tier::Disk, Access::Read)?;
-            if !self.disk_leases || !lease::is_unheld(&object)? {
-                return Err(MoveError::Held);
-            }
-        }
-        Ok(())
+        self.check_free(inode, opens, ours)
     }
 
     /// A disk file is about to be written anew from nothing: if its rule and the pressure allow, the new version
@@ -76,7 +75,7 @@ impl Vfs {
         }
         let Some(_moving) = inode.moving.try_lock() else { return Ok(()) };
         let opens = inode.opens.lock();
-        if self.check_arrival(inode, &opens).is_err() {
+        if self.check_arrival(inode, &opens, None).is_err() {
             return Ok(());
         }
         let source = self.open_at(inode, Tier::Disk, Access::Read)?;

@@ -106,7 +106,7 @@ impl Vfs {
                 return Err(MoveError::NotThere);
             }
             if goal == Goal::Home {
-                self.check_free(inode, &opens)?;
+                self.check_free(inode, &opens, None)?;
             }
             if !inode.is_dirty() {
                 return match goal {
@@ -136,18 +136,27 @@ impl Vfs {
         }
     }
 
-    /// Whether nothing but the daemon touches the bytes. Hold `opens`.
-    fn check_free(&self, inode: &Inode, opens: &Opens) -> std::result::Result<(), MoveError> {
+    /// Whether nothing but the daemon touches the bytes: no handle that the kernel serves, no mapping that outlived
+    /// one. `ours` is the descriptor that the daemon has open, if any: a second one would look like somebody else's.
+    /// Hold `opens`.
+    pub(super) fn check_free(
+        &self,
+        inode: &Inode,
+        opens: &Opens,
+        ours: Option<&Object>,
+    ) -> std::result::Result<(), MoveError> {
         if opens.family == Some(Family::Kernel) {
             return Err(MoveError::Held);
         }
-        if opens.maybe_mapped && opens.total == 0 {
-            let object = self.open_at(inode, inode.tier(), Access::Read)?;
-            if !lease::is_unheld(&object)? {
-                return Err(MoveError::Held);
-            }
+        if !opens.maybe_mapped || opens.total > 0 {
+            return Ok(());
         }
-        Ok(())
+        let tier = inode.tier();
+        let unheld = match ours {
+            Some(object) => lease::is_unheld(object)?,
+            None => lease::is_unheld(&self.open_at(inode, tier, Access::Read)?)?,
+        };
+        if unheld && (tier == Tier::Memory || self.disk_leases) { Ok(()) } else { Err(MoveError::Held) }
     }
 
     /// A clean file leaves memory without a copy, if the home still has what was copied there.
@@ -239,7 +248,7 @@ impl Vfs {
         let Departure { source, staged, goal, settled, .. } = departure;
         if goal == Goal::Home {
             // Somebody may have opened it since: for the kernel to serve, or to map.
-            self.check_free(inode, opens)?;
+            self.check_free(inode, opens, Some(&source))?;
         }
         let mut content = inode.content.write();
         let late = content.delta.as_ref().map(|delta| delta.lock().take()).unwrap_or_default();

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use super::handle::{Fh, FileHandle};
 use super::inode::{Family, Inode, Opens, Reason};
 use super::{Error, Goal, Result, Vfs};
-use crate::backend::{Access, Object};
+use crate::backend::{Access, Object, lease};
 use crate::model::{Durability, FileKind, Tier};
 
 /// What `open(2)` was asked for.
@@ -126,8 +126,10 @@ impl Vfs {
 
     fn add_open(&self, inode: &Arc<Inode>, opens: &mut Opens, object: Arc<Object>, flags: &OpenFlags) -> Opened {
         let tier = inode.tier();
+        let mapped = opens.family.is_none() && self.is_still_mapped(opens, tier, &object);
         let family = match opens.family {
             Some(family) => family,
+            None if mapped => Family::Kernel,
             None => self.choose_family(tier, flags.write),
         };
         opens.family = Some(family);
@@ -151,6 +153,15 @@ impl Vfs {
         };
         let fh = self.handles.add_file(FileHandle { inode: inode.clone(), write: flags.write, sync: flags.sync });
         Opened { fh, serve }
+    }
+
+    /// Whether a mapping lives on from handles that the kernel served: it must go on seeing what is written.
+    fn is_still_mapped(&self, opens: &mut Opens, tier: Tier, object: &Object) -> bool {
+        if tier != Tier::Memory || !opens.maybe_mapped {
+            return false;
+        }
+        opens.maybe_mapped = !lease::is_unheld(object).unwrap_or(false);
+        opens.maybe_mapped && self.passthrough.load(Ordering::Relaxed)
     }
 
     /// A reader of calm memory and everybody on disk is served by the kernel where that is possible; whoever writes
