@@ -4,5 +4,6 @@
 //! OME-Zarr store. The rooms below stand on each other in this order; a room looks only downwards (a test reads the
 //! `use` lines and holds the table in `docs/architecture.md` to be true).
 
+pub mod backend;
 pub mod model;
 pub mod pressure;
