@@ -8,6 +8,8 @@
 //!
 //! The tree is the index: it outlives the daemon, and nothing has to be written per request to keep it true.
 
+pub mod place;
+
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
