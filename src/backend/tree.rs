@@ -373,8 +373,7 @@ impl Tree {
     /// Removes what an earlier run left in the staging directory.
     pub fn sweep_staging(&self) -> io::Result<usize> {
         let mut swept = 0;
-        let fd =
-            sys::openat(&*self.staging, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let fd = sys::openat(&*self.staging, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let mut buf = Vec::with_capacity(16 << 10);
         let mut raw = sys::RawDir::new(&fd, buf.spare_capacity_mut());
         while let Some(entry) = raw.next() {

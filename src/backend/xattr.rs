@@ -53,18 +53,20 @@ impl<'a> Xattrs<'a> {
 
     /// Sets `name`; `flags` as in `setxattr(2)`.
     pub fn set(&self, name: &OsStr, value: &[u8], flags: XattrFlags) -> io::Result<()> {
-        Ok(match &self.path {
+        match &self.path {
             Some(path) => sys::setxattr(path, name, value, flags)?,
             None => sys::fsetxattr(self.fd, name, value, flags)?,
-        })
+        }
+        Ok(())
     }
 
     /// Removes `name`; ENODATA if it is not set.
     pub fn remove(&self, name: &OsStr) -> io::Result<()> {
-        Ok(match &self.path {
+        match &self.path {
             Some(path) => sys::removexattr(path, name)?,
             None => sys::fremovexattr(self.fd, name)?,
-        })
+        }
+        Ok(())
     }
 
     /// The names that are set.

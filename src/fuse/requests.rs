@@ -133,16 +133,7 @@ impl Filesystem for ScopeFs {
         }
     }
 
-    fn mknod(
-        &self,
-        req: &Request,
-        parent: INodeNo,
-        name: &OsStr,
-        mode: u32,
-        umask: u32,
-        rdev: u32,
-        reply: ReplyEntry,
-    ) {
+    fn mknod(&self, req: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, rdev: u32, reply: ReplyEntry) {
         let made = kind_of_mode(mode).ok_or(Error::Invalid("no such kind of file")).and_then(|kind| {
             let perm = (mode & 0o7777) as u16;
             self.vfs.mknod(parent.0, name, kind, perm, u64::from(rdev), creator(req, umask))
@@ -220,9 +211,8 @@ impl Filesystem for ScopeFs {
     ) {
         let flags = open_flags(OpenFlags(flags));
         let made = self.vfs.create(parent.0, name, (mode & 0o7777) as u16, creator(req, umask), flags);
-        let answered = made.and_then(|(attr, opened)| {
-            Ok((attr, self.answer(attr.ino, opened, |object| reply.open_backing(object))?))
-        });
+        let answered = made
+            .and_then(|(attr, opened)| Ok((attr, self.answer(attr.ino, opened, |object| reply.open_backing(object))?)));
         match answered {
             Ok((attr, Answer::Plain(fh, flags))) => {
                 reply.created(&self.ttl, &file_attr(&attr), GENERATION, FileHandle(fh.0), flags);

@@ -76,8 +76,7 @@ impl Workers {
         let evict = Builder::new()
             .name("scopefs-evict".to_owned())
             .spawn(move || watch_memory(&watched, &*probe, &bell.heard))?;
-        let behind =
-            Builder::new().name("scopefs-behind".to_owned()).spawn(move || write_behind(&vfs, &behind))?;
+        let behind = Builder::new().name("scopefs-behind".to_owned()).spawn(move || write_behind(&vfs, &behind))?;
         Ok(Workers { stops, threads: vec![evict, behind] })
     }
 
@@ -119,7 +118,12 @@ fn relieve(vfs: &Vfs, sample: &crate::pressure::Sample) {
     let budget = vfs.budget();
     let (_, low) = budget.marks();
     let outer = sample.tightest().map_or_else(
-        || sample.machine_total.saturating_sub(sample.machine_available).saturating_sub((sample.machine_total as f64 * low) as u64),
+        || {
+            sample
+                .machine_total
+                .saturating_sub(sample.machine_available)
+                .saturating_sub((sample.machine_total as f64 * low) as u64)
+        },
         |group| group.used.saturating_sub((group.limit as f64 * low) as u64),
     );
     let wanted = budget.above_low().max(outer.min(budget.tmpfs()));

@@ -50,12 +50,7 @@ impl Vfs {
     }
 
     /// Whether nothing but the daemon touches the disk file's bytes. Hold `opens`.
-    fn check_arrival(
-        &self,
-        inode: &Inode,
-        opens: &Opens,
-        ours: Option<&Object>,
-    ) -> std::result::Result<(), MoveError> {
+    fn check_arrival(&self, inode: &Inode, opens: &Opens, ours: Option<&Object>) -> std::result::Result<(), MoveError> {
         if inode.kind != FileKind::Regular || inode.place().dev != self.root.place().dev {
             return Err(super::Error::Unsupported("only regular files of the workspace's file system move").into());
         }

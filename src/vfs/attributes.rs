@@ -247,7 +247,10 @@ impl Vfs {
         match tier {
             Tier::Memory => self.arrive(inode, Reason::Migrated),
             Tier::Disk => self.depart(inode, Goal::Home, Reason::Migrated),
-            Tier::Zarr => Err(Error::Unsupported("this build has no zarr backend; the registered ones are memory and disk").into()),
+            Tier::Zarr => {
+                Err(Error::Unsupported("this build has no zarr backend; the registered ones are memory and disk")
+                    .into())
+            }
         }
     }
 

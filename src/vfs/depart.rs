@@ -18,9 +18,7 @@ use super::identity::Place;
 use super::inode::{Dentry, Family, Inode, Opens, Reason};
 use super::journal::Record;
 use super::{Error, Result, Vfs};
-use crate::backend::{
-    Access, Backend, Expected, Object, Owner, PublishError, Staged, Time, Times, lease,
-};
+use crate::backend::{Access, Backend, Expected, Object, Owner, PublishError, Staged, Time, Times, lease};
 use crate::model::{Attr, RelPath, Tier};
 
 /// Rounds of copying what was written during the last one, before writers have to wait.
@@ -160,11 +158,7 @@ impl Vfs {
     }
 
     /// A clean file leaves memory without a copy, if the home still has what was copied there.
-    fn leave_clean(
-        &self,
-        inode: &Arc<Inode>,
-        opens: &Opens,
-    ) -> std::result::Result<Option<Departure>, MoveError> {
+    fn leave_clean(&self, inode: &Arc<Inode>, opens: &Opens) -> std::result::Result<Option<Departure>, MoveError> {
         if opens.total > 0 {
             // Its handles need the disk file open before the memory file goes.
             return self.reopen_at_home(inode).map(|()| None);

@@ -106,7 +106,11 @@ impl Vfs {
 
     /// Makes everything below `under` durable: what is only in memory comes home and stays in memory as a clean copy.
     /// Returns the files for which that failed.
-    pub fn sync_below(&self, under: &RelPath, progress: &mut dyn FnMut(&Progress)) -> Result<Vec<(RelPath, MoveError)>> {
+    pub fn sync_below(
+        &self,
+        under: &RelPath,
+        progress: &mut dyn FnMut(&Progress),
+    ) -> Result<Vec<(RelPath, MoveError)>> {
         let failed = self.bring_all(under, Goal::Clean, false, progress, &AtomicBool::new(false));
         self.sync_disk()?;
         Ok(failed)
@@ -243,7 +247,6 @@ impl Vfs {
             return false;
         };
         let ago = |at: u64| Duration::from_millis(now.saturating_sub(at));
-        ago(inode.changed.load(Ordering::Relaxed)) >= idle
-            || ago(inode.dirty_since.load(Ordering::Relaxed)) >= latest
+        ago(inode.changed.load(Ordering::Relaxed)) >= idle || ago(inode.dirty_since.load(Ordering::Relaxed)) >= latest
     }
 }

@@ -299,7 +299,6 @@ impl<'a> Cursor<'a> {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;

@@ -42,6 +42,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use parking_lot::{Mutex, RwLock};
 
+pub use attributes::{Changes, Times};
 pub use budget::{Budget, Gauge, Room};
 pub use depart::{Goal, MoveError};
 pub use error::{Error, Result};
@@ -55,7 +56,6 @@ pub use open::{OpenFlags, Opened, Serve};
 pub use recover::Recovered;
 pub use rename::RenameMode;
 pub use report::{Explained, Failure, Figures};
-pub use attributes::{Changes, Times};
 
 use crate::backend::{Disk, Memory};
 use crate::model::{Clock, FileKind, RelPath, Tier};

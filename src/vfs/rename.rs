@@ -59,14 +59,7 @@ impl End {
 
 impl Vfs {
     /// Renames `name` in `parent` to `new_name` in `new_parent`.
-    pub fn rename(
-        &self,
-        parent: u64,
-        name: &Name,
-        new_parent: u64,
-        new_name: &Name,
-        mode: RenameMode,
-    ) -> Result<()> {
+    pub fn rename(&self, parent: u64, name: &Name, new_parent: u64, new_name: &Name, mode: RenameMode) -> Result<()> {
         self.check_writable()?;
         if [(parent, name), (new_parent, new_name)].contains(&(ROOT, Name::new(OWN_DIR))) {
             return Err(Error::Forbidden("this name is scopefs' own"));
@@ -119,7 +112,8 @@ impl Vfs {
             _ => {}
         }
         let outside = self.root.place().dev;
-        if [from, to].iter().any(|end| end.memory() != 0) && [&from.dir, &to.dir].iter().any(|d| d.place().dev != outside)
+        if [from, to].iter().any(|end| end.memory() != 0)
+            && [&from.dir, &to.dir].iter().any(|d| d.place().dev != outside)
         {
             return Err(Error::Io(rustix::io::Errno::XDEV.into()));
         }
