@@ -5,6 +5,9 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use parking_lot::Mutex;
+
+use super::delta::Delta;
 use super::depart::copy_attributes;
 use super::identity::Place;
 use super::inode::{Inode, Opens, Reason};
@@ -36,15 +39,15 @@ impl Vfs {
             (self.on_short)();
             return Err(super::Error::NoSpace("memory has no room for it now").into());
         }
-        let staged = memory.stage(&source)?;
-        copy_attributes(&source, &before, staged.object())?;
-        let _names = self.namespace.read();
-        let opens = inode.opens.lock();
-        self.check_arrival(inode, &opens, Some(&source))?;
-        if source.stat()?.identity() != before.identity() {
-            return Err(super::Error::Busy("it changed while it was copied").into());
-        }
-        self.settle_in_memory(inode, staged, &before, opens.total > 0, true)?;
+        inode.content.write().delta = Some(Mutex::new(Delta::default()));
+        let arrived = memory.stage(&source).map_err(MoveError::from).and_then(|staged| {
+            let _names = self.namespace.read();
+            let opens = inode.opens.lock();
+            self.check_arrival(inode, &opens, Some(&source))?;
+            self.settle_in_memory(inode, &source, staged, &before, opens.total > 0, true)
+        });
+        inode.content.write().delta = None;
+        arrived?;
         inode.set_reason(reason);
         Ok(())
     }
@@ -53,10 +56,6 @@ impl Vfs {
     fn check_arrival(&self, inode: &Inode, opens: &Opens, ours: Option<&Object>) -> std::result::Result<(), MoveError> {
         if inode.kind != FileKind::Regular || inode.place().dev != self.root.place().dev {
             return Err(super::Error::Unsupported("only regular files of the workspace's file system move").into());
-        }
-        // A daemon handle would have to be swapped to a copy while it may be writing: files come up when closed.
-        if opens.total > 0 {
-            return Err(MoveError::Held);
         }
         self.check_free(inode, opens, ours)
     }
@@ -79,8 +78,7 @@ impl Vfs {
             return Ok(());
         }
         let staged = self.memory()?.tree().stage_empty()?;
-        copy_attributes(&source, &before, staged.object())?;
-        match self.settle_in_memory(inode, staged, &before, false, false) {
+        match self.settle_in_memory(inode, &source, staged, &before, opens.total > 0, false) {
             Ok(()) => inode.set_reason(Reason::Rule),
             Err(e) => tracing::debug!("{path} is rewritten on disk, not in memory: {e}"),
         }
@@ -100,8 +98,9 @@ impl Vfs {
     fn settle_in_memory(
         &self,
         inode: &Arc<Inode>,
+        source: &Object,
         staged: Staged,
-        disk: &Attr,
+        before: &Attr,
         open: bool,
         clean: bool,
     ) -> std::result::Result<(), MoveError> {
@@ -109,12 +108,24 @@ impl Vfs {
         let Some(path) = inode.path() else { return Err(MoveError::NotThere) };
         self.mirror_dir(&dentry.parent)?;
         let object: Arc<Object> = staged.object().clone();
-        let copy = object.stat()?;
-        let over: Identity = disk.identity();
-        let shown = self.identities.ctime(inode.place(), disk.ctime);
-        let name = dentry.name.to_os_string();
-        self.note(&Record::Over { memory: copy.ino, name, over: Some(over) })?;
         let mut content = inode.content.write();
+        let late = content.delta.as_ref().map(|delta| delta.lock().take()).unwrap_or_default();
+        for range in &late {
+            staged.copy_range(source, range.start, range.end)?;
+        }
+        let disk = source.stat()?;
+        // Only what our own handles did meanwhile is in the delta.
+        if late.is_empty() && disk.identity() != before.identity() {
+            return Err(super::Error::Busy("it changed while it was copied").into());
+        }
+        if clean {
+            object.set_size(disk.size)?;
+        }
+        copy_attributes(source, &disk, &object)?;
+        let over: Identity = disk.identity();
+        let shown = self.identities.ctime(content.place, disk.ctime);
+        let name = dentry.name.to_os_string();
+        self.note(&Record::Over { memory: object.stat()?.ino, name, over: Some(over) })?;
         let attr = match self.memory()?.publish(staged, &path, Expected::Absent) {
             Ok(attr) => attr,
             Err(PublishError::Conflict(_)) => return Err(super::Error::Busy("it is in memory already").into()),

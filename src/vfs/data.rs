@@ -69,7 +69,9 @@ impl Vfs {
             let content = inode.content.read();
             let object = content.object.as_ref().ok_or(Error::BadHandle)?;
             if content.place.tier != Tier::Memory {
-                return Ok(act(object)?);
+                let done = act(object);
+                note_change(&content, range);
+                return Ok(done?);
             }
             match self.budget.ask(takes) {
                 Room::Granted => {

@@ -162,6 +162,9 @@ impl Vfs {
             }
             if fresh && attr.kind == FileKind::Directory && dir.is_mirrored() {
                 self.find_mirror(&inode, path);
+                if inode.is_mirrored() {
+                    self.adopt_residents(&inode, path);
+                }
             }
             if attr.kind == FileKind::Directory {
                 self.rename_dir_behind(&inode, dir, name);
@@ -184,6 +187,17 @@ impl Vfs {
     fn find_mirror(&self, dir: &Inode, path: &RelPath) {
         let there = self.memory.as_ref().and_then(|memory| memory.tree().find(path).ok().flatten());
         dir.mirrored.store(there.is_some(), Ordering::Release);
+    }
+
+    /// A directory was replaced behind the mount's back: the files in memory below its path are in the new one now.
+    fn adopt_residents(&self, dir: &Arc<Inode>, path: &RelPath) {
+        for file in self.inodes.residents() {
+            for dentry in file.names.write().iter_mut() {
+                if dentry.parent.ino != dir.ino && dentry.parent.path().as_ref() == Some(path) {
+                    dentry.parent = dir.clone();
+                }
+            }
+        }
     }
 
     /// A directory that is gone from the disk while memory holds unsaved files below it is made again; one whose
