@@ -39,19 +39,23 @@ class Mount:
 
     plain = False
 
-    def __init__(self, campaign, name, config="", options="", workspace=None, arguments=(), user=None):
+    def __init__(self, campaign, name, config=None, options="", workspace=None, arguments=(), user=None, over=False):
         self.campaign, self.options, self.arguments = campaign, options, list(arguments)
         # (uid, gid) of whoever mounts.
         self.user = user
         self.workspace = pathlib.Path(workspace or campaign.scratch / f"{name}-workspace")
-        self.mountpoint = campaign.scratch / f"{name}-mount"
-        self.config = campaign.scratch / f"{name}.toml"
+        self.over = over
+        # `over`: mounted over the workspace itself.
+        self.mountpoint = self.workspace if over else campaign.scratch / f"{name}-mount"
+        # None: mounted with no configuration at all.
+        self.config = campaign.scratch / f"{name}.toml" if config is not None else None
         for folder in (self.workspace, self.mountpoint):
             if not folder.exists():
                 folder.mkdir()
                 if user:
                     os.chown(folder, *user)
-        self.config.write_text(config)
+        if self.config:
+            self.config.write_text(config)
         self.memory = None
         if not self.plain:
             binary()
@@ -70,7 +74,11 @@ class Mount:
         )
 
     def try_mount(self, *more, mountpoint=None, workspace=None, **keywords):
-        words = ["mount", workspace or self.workspace, mountpoint or self.mountpoint, "-c", self.config]
+        words = ["mount", workspace or self.workspace]
+        if mountpoint or not self.over:
+            words.append(mountpoint or self.mountpoint)
+        if self.config:
+            words += ["-c", self.config]
         if self.options:
             words += ["-o", self.options]
         return self.scopefs(*words, *self.arguments, *more, **keywords)
@@ -108,7 +116,7 @@ class Mount:
         # A kernel that does not tell the connection in fdinfo: whoever has a file of this workspace open.
         candidates = [pid for pid in holders if _runs(pid, binary())]
         inside = os.path.realpath(self.workspace)
-        mine = [pid for pid in candidates if any((l + "/").startswith(inside + "/") for l in _links(pid).values())]
+        mine = [pid for pid in candidates if any((link + "/").startswith(inside + "/") for link in _links(pid).values())]
         if len(mine) != 1:
             raise OSError(f"cannot tell which of the processes {candidates} serves {self.mountpoint}")
         return mine[0]
@@ -166,8 +174,8 @@ class Plain(Mount):
 
     plain = True
 
-    def __init__(self, campaign, name, config="", options="", workspace=None, arguments=(), user=None):
-        super().__init__(campaign, name, config, options, workspace, arguments, user)
+    def __init__(self, *arguments, **keywords):
+        super().__init__(*arguments, **keywords)
         self.mountpoint = self.workspace
 
     def mount(self):

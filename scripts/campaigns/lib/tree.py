@@ -36,7 +36,7 @@ def entry(path, times=NANOSECONDS, content=True, inodes=False):
     if inodes:
         said["inode"] = info.st_ino
     if stat.S_ISREG(info.st_mode):
-        said["size"], said["links"] = info.st_size, info.st_nlink
+        said["size"], said["links"], said["blocks"] = info.st_size, info.st_nlink, info.st_blocks
         if content:
             said["content"] = digest(path)
     elif stat.S_ISLNK(info.st_mode):
