@@ -46,6 +46,7 @@ pub use attributes::{Changes, Times};
 pub use budget::{Budget, Gauge, Room};
 pub use depart::{Goal, MoveError};
 pub use error::{Error, Result};
+pub use durable::Progress;
 pub use evict::Relief;
 pub use gauge::SystemGauge;
 pub use handle::{DirEntry, Fh};
