@@ -13,6 +13,8 @@ from .model import MAKES_TIME, ROOT
 MOST_FILES, MOST_DIRECTORIES = 40, 12
 MOST_BYTES = 256 << 10
 OPEN_HANDLES = 3
+# A file that its owner may not write would stop everyone but root.
+MODES = (0o640, 0o600, 0o755, 0o444) if os.geteuid() == 0 else (0o640, 0o600, 0o755)
 RENAME_EXCHANGE = 2
 AT_FDCWD = -100
 MIXED = {
@@ -119,7 +121,7 @@ class Chooser:
 
     def _chmod(self):
         name = self._file()
-        return ("chmod", name, self.random.choice((0o640, 0o600, 0o755, 0o444))) if name else None
+        return ("chmod", name, self.random.choice(MODES)) if name else None
 
     def _setxattr(self):
         name = self._file()

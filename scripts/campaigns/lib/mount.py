@@ -114,7 +114,7 @@ class Mount:
         if exact:
             return exact[0]
         # A kernel that does not tell the connection in fdinfo: whoever has a file of this workspace open.
-        candidates = [pid for pid in holders if _runs(pid, binary())]
+        candidates = [pid for pid in holders if runs(pid, binary())]
         inside = os.path.realpath(self.workspace)
         mine = [pid for pid in candidates if any((link + "/").startswith(inside + "/") for link in _links(pid).values())]
         if len(mine) != 1:
@@ -231,7 +231,8 @@ def _processes():
     return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
 
 
-def _runs(pid, program):
+def runs(pid, program):
+    """Whether a process is one of this program; a process that has ended already is none."""
     try:
         return os.path.samefile(f"/proc/{pid}/exe", program)
     except OSError:

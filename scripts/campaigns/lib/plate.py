@@ -31,7 +31,7 @@ def make(root, images, owners):
     _images(os.path.join(root, b"Plate 7/TimePoint_1"), images)
     _links(root)
     _names(os.path.join(root, b"names"))
-    _oddities(os.path.join(root, b"odd"))
+    _oddities(os.path.join(root, b"odd"), unreadable=owners)
     if owners:
         _owners(os.path.join(root, b"owned"))
     _age(root)
@@ -77,7 +77,7 @@ def _names(folder):
     os.makedirs(os.path.join(folder, b"folder\nwith \xff", b"d" * 200, b"e" * 200))
 
 
-def _oddities(folder):
+def _oddities(folder, unreadable):
     os.makedirs(os.path.join(folder, b"empty", b"emptier"))
     os.mkfifo(os.path.join(folder, b"fifo"), 0o622)
     with open(os.path.join(folder, b"sparse"), "wb") as file:
@@ -86,7 +86,7 @@ def _oddities(folder):
             file.seek(at)
             file.write(b"an island")
     open(os.path.join(folder, b"nothing"), "wb").close()
-    for mode in (0o000, 0o400, 0o444, 0o777, 0o4755, 0o2755, 0o1644):
+    for mode in (*([0o000] if unreadable else []), 0o400, 0o444, 0o777, 0o4755, 0o2755, 0o1644):
         path = os.path.join(folder, b"mode-%o" % mode)
         with open(path, "wb") as file:
             file.write(b"mode %o" % mode)

@@ -49,11 +49,12 @@ def is_mounted(where):
 
 def detach(where):
     """Takes every mount on a directory away, at once if that can be, lazily if not."""
+    plain, lazy = (["umount"], ["umount", "-l"]) if os.geteuid() == 0 else (["fusermount3", "-u"], ["fusermount3", "-uz"])
     for _ in range(4):
         if not is_mounted(where):
             return
-        if subprocess.run(["umount", where], capture_output=True).returncode:
-            subprocess.run(["umount", "-l", where], capture_output=True)
+        if subprocess.run([*plain, where], capture_output=True).returncode:
+            subprocess.run([*lazy, where], capture_output=True)
 
 
 def tmpfs(campaign, name, size="1g", where=None):
