@@ -4,6 +4,8 @@
 //! OME-Zarr store. The rooms below stand on each other in this order; a room looks only downwards (a test reads the
 //! `use` lines and holds the table in `docs/architecture.md` to be true).
 
+pub mod backend;
 pub mod config;
 pub mod model;
+pub mod pressure;
 pub mod route;

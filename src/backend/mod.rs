@@ -1,0 +1,3 @@
+//! Ways to store bytes.
+
+pub mod memory;
