@@ -6,6 +6,7 @@
 
 pub mod backend;
 pub mod config;
+pub mod control;
 pub mod model;
 pub mod pressure;
 pub mod route;
