@@ -37,7 +37,8 @@ fn every_ready_configuration_loads_says_whom_it_is_for_and_is_tested_here() {
         names.push(name);
     }
     names.sort();
-    let tested = ["all-options.toml", "plain-disk.toml", "scratch-intermediates.toml", "small-memory-laptop.toml"];
+    let tested =
+        ["all-options.toml", "demo.toml", "plain-disk.toml", "scratch-intermediates.toml", "small-memory-laptop.toml"];
     assert_eq!(names, tested, "a new configuration needs a test of its decisions in this file");
 }
 
@@ -126,4 +127,16 @@ fn the_messages_in_the_documentation_are_the_real_ones() {
     let wrong = "[memory]\nlimt = 1\n\n\n\n[[rule]]\nmatch = \"**\"\nbackend = \"dsk\"\n";
     let error = route::from_toml(wrong, Path::new("experiment.toml"), BACKENDS).expect_err("wrong").to_string();
     assert_eq!(shown, error);
+}
+
+#[test]
+fn the_demo_keeps_intermediates_in_a_memory_that_is_too_small_for_them() {
+    let (config, router) = load("demo.toml");
+    assert_eq!(config.memory.limit, Limit::Bytes(64 << 20));
+    let decision = decide(&router, "intermediates/corrected/A01.tif");
+    assert_eq!(
+        (decision.start, decision.durability, decision.on_unmount),
+        (Tier::Memory, Durability::Scratch, OnUnmount::Keep)
+    );
+    assert_eq!(decide(&router, "results/cells.csv").start, Tier::Disk);
 }

@@ -126,17 +126,18 @@ fn under(root: &Path, absolute: &Path) -> PathBuf {
 
 fn read_one(version: Version, dir: &Path) -> Option<CgroupUse> {
     let number = |name: &str| fs::read_to_string(dir.join(name)).ok()?.trim().parse::<u64>().ok();
-    let (limit, usage, prefix) = match version {
-        Version::V1 => (bounded(number("memory.limit_in_bytes")), number("memory.usage_in_bytes")?, "total_"),
-        Version::V2 => {
-            // "max" does not parse, so it is no limit. Past memory.high a process is throttled almost to a halt, and
-            // pages of a tmpfs without swap cannot be reclaimed: for us that is a limit as well.
-            let both = [bounded(number("memory.max")), bounded(number("memory.high"))];
-            (both.into_iter().flatten().min(), number("memory.current")?, "")
-        }
+    let limit = match version {
+        Version::V1 => bounded(number("memory.limit_in_bytes")),
+        // "max" does not parse, so it is no limit. Past memory.high a process is throttled almost to a halt, and
+        // pages of a tmpfs without swap cannot be reclaimed: for us that is a limit as well.
+        Version::V2 => [number("memory.max"), number("memory.high")].into_iter().filter_map(bounded).min(),
+    }?;
+    let (usage, prefix) = match version {
+        Version::V1 => ("memory.usage_in_bytes", "total_"),
+        Version::V2 => ("memory.current", ""),
     };
     let file = file_pages(&fs::read_to_string(dir.join("memory.stat")).unwrap_or_default(), prefix);
-    Some(CgroupUse { limit: limit?, used: usage.saturating_sub(file), path: dir.to_owned() })
+    Some(CgroupUse { limit, used: number(usage)?.saturating_sub(file), path: dir.to_owned() })
 }
 
 /// v1 says "no limit" with the largest number of whole pages, 9223372036854771712 with pages of 4 KiB.

@@ -130,6 +130,11 @@ impl Router {
         self.rules.iter().chain([&self.default]).map(|rule| (rule.decision.rule, &rule.view))
     }
 
+    /// Whether any rule makes closes durable.
+    pub fn any_strict(&self) -> bool {
+        self.rules.iter().any(|rule| rule.decision.durability == Durability::Strict)
+    }
+
     /// Why a file is kept as it is, in one sentence for a person.
     pub fn explain(&self, decision: &Decision) -> String {
         explain::sentence(self.rule(decision.rule), decision)

@@ -41,7 +41,8 @@ fn killed_at_logout(at: &Surroundings) -> Option<String> {
 /// logind.conf(5): both settings spare root and users that linger; RemoveIPC spares system users as well, and a
 /// system user rarely has a session that could end.
 fn ends_with_session(at: &Surroundings, key: &str, default: bool) -> Option<String> {
-    let logind_runs = at.root.join("run/systemd/sessions").is_dir();
+    // sd_booted(3); elogind is the same without systemd. `/run/systemd/sessions` alone comes with the package.
+    let logind_runs = at.root.join("run/systemd/system").is_dir() || at.root.join("run/elogind.pid").exists();
     if at.uid < 1000 || !logind_runs || !setting(&at.root, key).unwrap_or(default) || lingers(at) {
         return None;
     }
@@ -88,7 +89,7 @@ mod tests {
 
     fn desktop() -> (tempfile::TempDir, Surroundings) {
         let root = tempfile::tempdir().unwrap();
-        for dir in ["run/systemd/sessions", "etc/systemd/logind.conf.d", "var/lib/systemd/linger"] {
+        for dir in ["run/systemd/system", "etc/systemd/logind.conf.d", "var/lib/systemd/linger"] {
             fs::create_dir_all(root.path().join(dir)).unwrap();
         }
         fs::write(root.path().join("etc/passwd"), "root:x:0:0::/:\nada:x:1815:1815::/home/ada:/bin/sh\n").unwrap();
@@ -116,7 +117,7 @@ mod tests {
     fn without_logind_or_for_a_system_user_nothing_is_taken_away() {
         let (root, at) = desktop();
         assert!(removed_at_logout(&Surroundings { uid: 33, ..at.clone() }).is_none());
-        fs::remove_dir(root.path().join("run/systemd/sessions")).unwrap();
+        fs::remove_dir(root.path().join("run/systemd/system")).unwrap();
         assert!(removed_at_logout(&at).is_none());
     }
 }

@@ -1,0 +1,152 @@
+//! From disk to memory: copies that are made on request, and files that are written anew.
+//!
+//! The disk file stays where it is, untouched, under the copy; until the copy is changed it can be dropped at no cost.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use parking_lot::Mutex;
+
+use super::delta::Delta;
+use super::depart::copy_attributes;
+use super::identity::Place;
+use super::inode::{Inode, Opens, Reason};
+use super::journal::Record;
+use super::{MoveError, Result, Room, Vfs};
+use crate::backend::{Access, Backend, Expected, Object, PublishError, Staged};
+use crate::model::{Attr, FileKind, Identity, RelPath, Tier};
+
+impl Vfs {
+    /// Brings a disk file up into memory, as a clean copy.
+    pub fn arrive(&self, inode: &Arc<Inode>, reason: Reason) -> std::result::Result<(), MoveError> {
+        let _moving = inode.moving.lock();
+        let memory = self.memory.as_ref().ok_or(super::Error::Unsupported("this mount has no memory tier"))?;
+        let (source, before) = {
+            let _names = self.namespace.read();
+            let opens = inode.opens.lock();
+            if inode.tier() == Tier::Memory {
+                return Ok(());
+            }
+            self.check_arrival(inode, &opens, None)?;
+            let source = self.open_at(inode, Tier::Disk, Access::Read)?.reopen_unseen()?;
+            let before = source.stat()?;
+            (source, before)
+        };
+        if before.nlink > 1 {
+            return Err(super::Error::Busy("it has several names on disk, and those never leave it").into());
+        }
+        if self.budget.ask(before.blocks * 512) != Room::Granted || self.budget.is_pressed() {
+            (self.on_short)();
+            return Err(super::Error::NoSpace("memory has no room for it now").into());
+        }
+        inode.content.write().delta = Some(Mutex::new(Delta::default()));
+        let arrived = memory.stage(&source).map_err(MoveError::from).and_then(|staged| {
+            let _names = self.namespace.read();
+            let opens = inode.opens.lock();
+            self.check_arrival(inode, &opens, Some(&source))?;
+            self.settle_in_memory(inode, &source, staged, &before, opens.total > 0, true)
+        });
+        inode.content.write().delta = None;
+        arrived?;
+        inode.set_reason(reason);
+        Ok(())
+    }
+
+    /// Whether nothing but the daemon touches the disk file's bytes. Hold `opens`.
+    fn check_arrival(&self, inode: &Inode, opens: &Opens, ours: Option<&Object>) -> std::result::Result<(), MoveError> {
+        if inode.kind != FileKind::Regular || inode.place().dev != self.root.place().dev {
+            return Err(super::Error::Unsupported("only regular files of the workspace's file system move").into());
+        }
+        self.check_free(inode, opens, ours)
+    }
+
+    /// A disk file is about to be written anew from nothing: if its rule and the pressure allow, the new version
+    /// starts in memory, and the old one stays on disk until the new one is durable. Hold the namespace lock.
+    pub(super) fn restart_in_memory(&self, inode: &Arc<Inode>) -> Result<()> {
+        let Some(path) = inode.path() else { return Ok(()) };
+        if !self.wants_memory(&path) {
+            return Ok(());
+        }
+        let Some(_moving) = inode.moving.try_lock() else { return Ok(()) };
+        let opens = inode.opens.lock();
+        if self.check_arrival(inode, &opens, None).is_err() {
+            return Ok(());
+        }
+        let source = self.open_at(inode, Tier::Disk, Access::Read)?;
+        let before = source.stat()?;
+        if before.nlink > 1 {
+            return Ok(());
+        }
+        let staged = self.memory()?.tree().stage_empty()?;
+        match self.settle_in_memory(inode, &source, staged, &before, opens.total > 0, false) {
+            Ok(()) => inode.set_reason(Reason::Rule),
+            Err(e) => tracing::debug!("{path} is rewritten on disk, not in memory: {e}"),
+        }
+        Ok(())
+    }
+
+    fn wants_memory(&self, path: &RelPath) -> bool {
+        self.memory.is_some()
+            && self.router.decide(path).start == Tier::Memory
+            && !self.draining.load(Ordering::Relaxed)
+            && !self.budget.is_pressed()
+            && self.budget.ask(4096) == Room::Granted
+    }
+
+    /// Gives a staged copy its name in the mirror; from then on the inode is in memory. Hold the namespace lock and
+    /// `opens`.
+    fn settle_in_memory(
+        &self,
+        inode: &Arc<Inode>,
+        source: &Object,
+        staged: Staged,
+        before: &Attr,
+        open: bool,
+        clean: bool,
+    ) -> std::result::Result<(), MoveError> {
+        let Some(dentry) = inode.names.read().first().cloned() else { return Err(MoveError::NotThere) };
+        let Some(path) = inode.path() else { return Err(MoveError::NotThere) };
+        self.mirror_dir(&dentry.parent)?;
+        let object: Arc<Object> = staged.object().clone();
+        let mut content = inode.content.write();
+        let late = content.delta.as_ref().map(|delta| delta.lock().take()).unwrap_or_default();
+        for range in &late {
+            staged.copy_range(source, range.start, range.end)?;
+        }
+        let disk = source.stat()?;
+        // Only what our own handles did meanwhile is in the delta.
+        if late.is_empty() && disk.identity() != before.identity() {
+            return Err(super::Error::Busy("it changed while it was copied").into());
+        }
+        if clean {
+            object.set_size(disk.size)?;
+        }
+        copy_attributes(source, &disk, &object)?;
+        let over: Identity = disk.identity();
+        let shown = self.identities.ctime(content.place, disk.ctime);
+        let name = dentry.name.to_os_string();
+        self.note(&Record::Over { memory: object.stat()?.ino, name, over: Some(over) })?;
+        let attr = match self.memory()?.publish(staged, &path, Expected::Absent) {
+            Ok(attr) => attr,
+            Err(PublishError::Conflict(_)) => return Err(super::Error::Busy("it is in memory already").into()),
+            Err(PublishError::Io(_, e)) => return Err(e.into()),
+        };
+        let to = Place::of(Tier::Memory, &attr);
+        self.identities.moved(inode.ino, to, attr.ctime, shown);
+        content.place = to;
+        content.object = open.then_some(object);
+        drop(content);
+        inode.add_name(&dentry.parent, &dentry.name, Some(over));
+        self.inodes.settle(to.ino, inode.clone());
+        if clean {
+            self.note(&Record::Clean { memory: attr.identity() })?;
+            inode.dirty.store(false, Ordering::Release);
+            self.count_clean(inode, attr.blocks * 512);
+        } else {
+            inode.dirty.store(false, Ordering::Release);
+            self.mark_dirty(inode, to);
+        }
+        self.counters.promoted_files.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+}

@@ -1,0 +1,188 @@
+//! Reading and writing through handles.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use rustix::fs::{FallocateFlags, SeekFrom};
+
+use super::handle::{Fh, FileHandle};
+use super::identity::Place;
+use super::inode::{Content, Inode, Reason};
+use super::{Error, Goal, MoveError, Result, Room, Vfs};
+use crate::backend::{ByteSource, Object};
+use crate::model::Tier;
+
+/// Bytes copied in one step by `copy_range`.
+const STEP: u64 = 1 << 20;
+
+impl Vfs {
+    /// Reads at most `buf.len()` bytes at `offset`; less only at the end of the file.
+    pub fn read(&self, fh: Fh, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        let handle = self.handles.file(fh)?;
+        let content = handle.inode.content.read();
+        let object = content.object.as_ref().ok_or(Error::BadHandle)?;
+        Ok(object.read_at(buf, offset)?)
+    }
+
+    /// Writes all of `data` at `offset`. With `kill_suid` the writer may not keep set-id bits; with `sync` it is
+    /// durable when this returns.
+    pub fn write(&self, fh: Fh, offset: u64, data: &[u8], kill_suid: bool, sync: bool) -> Result<()> {
+        let handle = self.handles.file(fh)?;
+        if !handle.write {
+            return Err(Error::BadHandle);
+        }
+        let end = offset.checked_add(data.len() as u64).ok_or(Error::Invalid("beyond the largest file"))?;
+        self.change(&handle, data.len() as u64, offset..end, |object| object.write_all_at(data, offset))?;
+        if kill_suid {
+            self.drop_privileges(&handle.inode)?;
+        }
+        if sync || handle.sync {
+            self.fsync(fh, true)?;
+        }
+        Ok(())
+    }
+
+    /// `fallocate(2)`.
+    pub fn fallocate(&self, fh: Fh, mode: FallocateFlags, offset: u64, len: u64) -> Result<()> {
+        let handle = self.handles.file(fh)?;
+        if !handle.write {
+            return Err(Error::BadHandle);
+        }
+        let end = offset.checked_add(len).ok_or(Error::Invalid("beyond the largest file"))?;
+        let shifts = FallocateFlags::COLLAPSE_RANGE | FallocateFlags::INSERT_RANGE;
+        let takes = if mode.contains(FallocateFlags::PUNCH_HOLE) { 0 } else { len };
+        // What moves everything behind it changes everything behind it.
+        let changed = if mode.intersects(shifts) { offset..u64::MAX >> 1 } else { offset..end };
+        self.change(&handle, takes, changed, |object| object.allocate(mode, offset, len))
+    }
+
+    /// Changes the bytes of an open file: `takes` bytes more may be needed, and `range` will be different.
+    fn change(
+        &self,
+        handle: &FileHandle,
+        takes: u64,
+        range: std::ops::Range<u64>,
+        act: impl Fn(&Object) -> std::io::Result<()>,
+    ) -> Result<()> {
+        let inode = &handle.inode;
+        loop {
+            let content = inode.content.read();
+            let object = content.object.as_ref().ok_or(Error::BadHandle)?;
+            if content.place.tier != Tier::Memory {
+                let done = act(object);
+                note_change(&content, range);
+                return Ok(done?);
+            }
+            match self.budget.ask(takes) {
+                Room::Granted => {
+                    self.mark_dirty(inode, content.place);
+                    let done = act(object);
+                    note_change(&content, range.clone());
+                    match done {
+                        // The tmpfs has an end of its own, which others may have reached first.
+                        Err(e) if e.raw_os_error() == Some(libc::ENOSPC) => {}
+                        done => return Ok(done?),
+                    }
+                }
+                Room::MemoryShort => {}
+                Room::HomeFull => return Err(Error::NoSpace("the workspace's disk cannot take more")),
+            }
+            drop(content);
+            (self.on_short)();
+            self.go_home(inode)?;
+        }
+    }
+
+    /// Memory is short: the file that is being written goes to disk, under its open handles.
+    fn go_home(&self, inode: &Arc<Inode>) -> Result<()> {
+        match self.depart(inode, Goal::Home, Reason::Outgrown) {
+            Ok(()) => Ok(()),
+            Err(MoveError::Held) => self.make_room_for(inode),
+            Err(MoveError::Failed(e)) => Err(e),
+            Err(MoveError::NotThere) => Ok(()),
+        }
+    }
+
+    /// A file that cannot move is given the room that others leave.
+    fn make_room_for(&self, inode: &Inode) -> Result<()> {
+        let relief = self.relieve(self.budget.limit() / 8);
+        if relief.bytes > 0 {
+            return Ok(());
+        }
+        tracing::warn!("inode {} is held by the kernel, and nothing else can leave memory", inode.ino);
+        Err(Error::NoSpace("memory is full and the file is held by readers that the kernel serves"))
+    }
+
+    /// `lseek(2)` for data and holes.
+    pub fn seek(&self, fh: Fh, pos: SeekFrom) -> Result<u64> {
+        let handle = self.handles.file(fh)?;
+        let content = handle.inode.content.read();
+        Ok(content.object.as_ref().ok_or(Error::BadHandle)?.seek(pos)?)
+    }
+
+    /// Copies up to `len` bytes from one handle to another; returns how many.
+    pub fn copy_range(&self, from: Fh, offset: u64, to: Fh, to_offset: u64, len: u64) -> Result<u64> {
+        let mut buf = vec![0; STEP.min(len) as usize];
+        let mut done = 0;
+        while done < len {
+            let want = (len - done).min(STEP) as usize;
+            let got = self.read(from, offset + done, &mut buf[..want])?;
+            if got == 0 {
+                break;
+            }
+            match self.write(to, to_offset + done, &buf[..got], false, false) {
+                Ok(()) => done += got as u64,
+                // What has been copied counts; the caller meets the error when it goes on.
+                Err(_) if done > 0 => break,
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(done)
+    }
+
+    /// Cuts or extends an open object. Hold `opens`, so that no move ends meanwhile.
+    pub(super) fn truncate_object(&self, inode: &Inode, object: &Object, size: u64) -> Result<()> {
+        let content = inode.content.read();
+        let before = object.size()?;
+        self.mark_dirty(inode, content.place);
+        object.set_size(size)?;
+        note_change(&content, before.min(size)..before.max(size));
+        Ok(())
+    }
+
+    /// Notes that memory is about to hold what the home does not: always before the change itself.
+    pub(super) fn mark_dirty(&self, inode: &Inode, place: Place) {
+        if place.tier != Tier::Memory {
+            return;
+        }
+        let now = self.now();
+        inode.changed.store(now, Ordering::Relaxed);
+        if inode.dirty.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        inode.dirty_since.store(now, Ordering::Relaxed);
+        self.uncount_clean(inode);
+        // Should the record be missing after a kill, recovery still sees that the times differ.
+        if let Err(e) = self.note(&super::journal::Record::Dirty { memory: place.ino }) {
+            tracing::error!("cannot write the memory tier's journal: {e}");
+        }
+    }
+
+    /// The budget counts `bytes` of this file as being at home too.
+    pub(super) fn count_clean(&self, inode: &Inode, bytes: u64) {
+        self.budget.sub_clean(inode.clean_bytes.swap(bytes, Ordering::AcqRel));
+        self.budget.add_clean(bytes);
+    }
+
+    /// The budget no longer counts this file as being at home.
+    pub(super) fn uncount_clean(&self, inode: &Inode) {
+        self.budget.sub_clean(inode.clean_bytes.swap(0, Ordering::AcqRel));
+    }
+}
+
+/// While a copy is being made, what changes has to be copied again.
+fn note_change(content: &Content, range: std::ops::Range<u64>) {
+    if let Some(delta) = &content.delta {
+        delta.lock().add(range);
+    }
+}

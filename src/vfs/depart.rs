@@ -1,0 +1,493 @@
+//! From memory to disk: the one way in which bytes leave memory.
+//!
+//! A departure copies to a file without a name, verifies it, makes it durable, and publishes it by one rename; only
+//! then, if the file is to leave, is the copy in memory dropped. Until the last step the file is read and written in
+//! memory as ever: what is written meanwhile is noted and copied again, in rounds that grow short, and for the last of
+//! them writers wait. A step that fails leaves the file where it was.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use parking_lot::Mutex;
+use thiserror::Error;
+
+use super::delta::Delta;
+use super::identity::Place;
+use super::inode::{Dentry, Family, Inode, Opens, Reason};
+use super::journal::Record;
+use super::{Error, Result, Vfs};
+use crate::backend::{Access, Backend, Expected, Object, Owner, PublishError, Staged, Time, Times, lease};
+use crate::model::{Attr, RelPath, Tier};
+
+/// Rounds of copying what was written during the last one, before writers have to wait.
+const ROUNDS: usize = 4;
+/// A round that leaves less than this is the last, in bytes.
+const SHORT: u64 = 1 << 20;
+
+/// What a departure is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Goal {
+    /// The home gets everything; memory keeps its copy, now clean.
+    Clean,
+    /// The file leaves memory.
+    Home,
+}
+
+/// Why a file was not moved.
+#[derive(Debug, Error)]
+pub enum MoveError {
+    /// The kernel serves an open handle, or a mapping is alive.
+    #[error("the file is open or mapped, and the kernel serves it itself")]
+    Held,
+    /// It is not where it would have to leave from; perhaps it was moved or removed meanwhile.
+    #[error("the file is not in that tier any more")]
+    NotThere,
+    /// A step failed; the file is where it was.
+    #[error(transparent)]
+    Failed(#[from] Error),
+}
+
+impl From<std::io::Error> for MoveError {
+    fn from(e: std::io::Error) -> MoveError {
+        MoveError::Failed(Error::Io(e))
+    }
+}
+
+/// A file on its way.
+pub(super) struct Departure {
+    pub(super) inode: Arc<Inode>,
+    source: Object,
+    staged: Staged,
+    goal: Goal,
+    /// The version that is durable in the copy, with its attributes.
+    settled: Option<Attr>,
+}
+
+impl Departure {
+    /// Lets the disk begin, so that the files of a batch are written side by side.
+    pub(super) fn start_writeback(&self) {
+        // Advice only: the sync that follows is what counts.
+        let _ = rustix::fs::fadvise(&**self.staged.object(), 0, None, rustix::fs::Advice::DontNeed);
+    }
+}
+
+impl Vfs {
+    /// Brings one file home, start to end.
+    pub fn depart(&self, inode: &Arc<Inode>, goal: Goal, reason: Reason) -> std::result::Result<(), MoveError> {
+        let _moving = inode.moving.lock();
+        self.depart_held(inode, goal, reason)
+    }
+
+    fn depart_held(&self, inode: &Arc<Inode>, goal: Goal, reason: Reason) -> std::result::Result<(), MoveError> {
+        match self.begin_departure(inode, goal)? {
+            None => Ok(()),
+            Some(mut departure) => {
+                let settled = self.settle_departure(&mut departure);
+                self.end_departure(departure, settled, reason)
+            }
+        }
+    }
+
+    /// Begins to copy; `None` if nothing had to be copied and the goal is reached. Hold `moving`.
+    pub(super) fn begin_departure(
+        &self,
+        inode: &Arc<Inode>,
+        goal: Goal,
+    ) -> std::result::Result<Option<Departure>, MoveError> {
+        let source = {
+            let _names = self.namespace.read();
+            let opens = inode.opens.lock();
+            let place = inode.place();
+            if place.tier != Tier::Memory {
+                return Err(MoveError::NotThere);
+            }
+            if goal == Goal::Home {
+                self.check_free(inode, &opens, None)?;
+            }
+            if !inode.is_dirty() {
+                return match goal {
+                    Goal::Clean => Ok(None),
+                    Goal::Home => self.leave_clean(inode, &opens),
+                };
+            }
+            let open = inode.content.read().object.clone();
+            // A descriptor of its own, because a move must not count as an access.
+            let source = match open {
+                Some(object) => object.reopen_unseen()?,
+                None => match self.open_at(inode, Tier::Memory, Access::Read) {
+                    Ok(object) => object.reopen_unseen()?,
+                    Err(Error::Stale) => return Err(MoveError::NotThere),
+                    Err(e) => return Err(e.into()),
+                },
+            };
+            inode.content.write().delta = Some(Mutex::new(Delta::default()));
+            source
+        };
+        match self.disk.stage(&source) {
+            Ok(staged) => Ok(Some(Departure { inode: inode.clone(), source, staged, goal, settled: None })),
+            Err(e) => {
+                inode.content.write().delta = None;
+                Err(self.failed(inode, e.into()))
+            }
+        }
+    }
+
+    /// Whether nothing but the daemon touches the bytes: no handle that the kernel serves, no mapping that outlived
+    /// one. `ours` is the descriptor that the daemon has open, if any: a second one would look like somebody else's.
+    /// Hold `opens`.
+    pub(super) fn check_free(
+        &self,
+        inode: &Inode,
+        opens: &Opens,
+        ours: Option<&Object>,
+    ) -> std::result::Result<(), MoveError> {
+        if opens.family == Some(Family::Kernel) {
+            return Err(MoveError::Held);
+        }
+        if !opens.maybe_mapped || opens.total > 0 {
+            return Ok(());
+        }
+        let tier = inode.tier();
+        let unheld = match ours {
+            Some(object) => lease::is_unheld(object)?,
+            None => lease::is_unheld(&self.open_at(inode, tier, Access::Read)?)?,
+        };
+        if unheld && (tier == Tier::Memory || self.disk_leases) { Ok(()) } else { Err(MoveError::Held) }
+    }
+
+    /// A clean file leaves memory without a copy, if the home still has what was copied there.
+    fn leave_clean(&self, inode: &Arc<Inode>, opens: &Opens) -> std::result::Result<Option<Departure>, MoveError> {
+        if opens.total > 0 {
+            // Its handles need the disk file open before the memory file goes.
+            return self.reopen_at_home(inode).map(|()| None);
+        }
+        if self.drop_copy_locked(inode, opens)? { Ok(None) } else { Err(MoveError::Held) }
+    }
+
+    fn reopen_at_home(&self, inode: &Arc<Inode>) -> std::result::Result<(), MoveError> {
+        let dentries = inode.names.read().clone();
+        for dentry in &dentries {
+            let Some(path) = dentry.parent.path().map(|dir| dir.join(&dentry.name)) else { continue };
+            let node = self.disk.tree().node(&path)?;
+            let attr = node.stat()?;
+            if Some(attr.identity()) != dentry.over {
+                continue;
+            }
+            let object = Arc::new(node.open(Access::Write).or_else(|_| node.open(Access::Read))?);
+            let shown = self.attr(inode)?;
+            let mut content = inode.content.write();
+            if inode.is_dirty() {
+                return Err(MoveError::Held);
+            }
+            self.arrive_on_disk(inode, &mut content, &attr, shown.ctime, Some(object));
+            drop(content);
+            self.remove_mirror_names(inode, &dentries)?;
+            return Ok(());
+        }
+        Err(MoveError::NotThere)
+    }
+
+    /// Copies what was written since, in rounds, and makes the copy durable; nobody waits.
+    pub(super) fn settle_departure(&self, departure: &mut Departure) -> std::result::Result<(), MoveError> {
+        let Departure { inode, source, staged, settled, .. } = departure;
+        for _ in 0..ROUNDS {
+            let (ranges, bytes) = {
+                // For writing: everything noted so far has also been written.
+                let content = inode.content.write();
+                let Some(delta) = &content.delta else { return Err(MoveError::NotThere) };
+                let mut delta = delta.lock();
+                let bytes = delta.bytes();
+                (delta.take(), bytes)
+            };
+            for range in ranges {
+                staged.copy_range(source, range.start, range.end).map_err(|e| self.failed(inode, e.into()))?;
+            }
+            if bytes <= SHORT {
+                break;
+            }
+        }
+        let memory = source.stat()?;
+        copy_attributes(source, &memory, staged.object()).map_err(|e| self.failed(inode, e))?;
+        staged.object().sync(false).map_err(|e| self.failed(inode, e.into()))?;
+        *settled = Some(memory);
+        Ok(())
+    }
+
+    /// Publishes the copy; if the goal is home, the file leaves memory.
+    pub(super) fn end_departure(
+        &self,
+        departure: Departure,
+        settled: std::result::Result<(), MoveError>,
+        reason: Reason,
+    ) -> std::result::Result<(), MoveError> {
+        let inode = departure.inode.clone();
+        let ended = settled.and_then(|()| {
+            let _names = self.namespace.read();
+            let mut opens = inode.opens.lock();
+            self.end_locked(&inode, departure, &mut opens, reason)
+        });
+        inode.content.write().delta = None;
+        ended
+    }
+
+    fn end_locked(
+        &self,
+        inode: &Arc<Inode>,
+        departure: Departure,
+        opens: &mut Opens,
+        reason: Reason,
+    ) -> std::result::Result<(), MoveError> {
+        let Departure { source, staged, goal, settled, .. } = departure;
+        if goal == Goal::Home {
+            // Somebody may have opened it since: for the kernel to serve, or to map.
+            self.check_free(inode, opens, Some(&source))?;
+        }
+        let mut content = inode.content.write();
+        let late = content.delta.as_ref().map(|delta| delta.lock().take()).unwrap_or_default();
+        for range in &late {
+            staged.copy_range(&source, range.start, range.end)?;
+        }
+        let memory = source.stat()?;
+        if !late.is_empty() || settled != Some(memory) {
+            staged.object().set_size(memory.size)?;
+            copy_attributes(&source, &memory, staged.object()).map_err(|e| self.failed(inode, e))?;
+            staged.object().sync(false).map_err(|e| self.failed(inode, e.into()))?;
+        }
+        let shown = self.identities.ctime(content.place, memory.ctime);
+        let dentries = inode.names.read().clone();
+        let object = staged.object().clone();
+        if dentries.is_empty() {
+            // Deleted while open: it goes on without a name.
+            if goal == Goal::Home {
+                let attr = object.stat()?;
+                drop(staged);
+                self.arrive_on_disk(inode, &mut content, &attr, shown, Some(object));
+                inode.set_reason(reason);
+            }
+            return Ok(());
+        }
+        let attr = self.publish(inode, staged, &memory, &dentries)?;
+        self.counters.materialized_files.fetch_add(1, Ordering::Relaxed);
+        self.counters.materialized_bytes.fetch_add(memory.size, Ordering::Relaxed);
+        self.mended(inode);
+        match goal {
+            Goal::Home => {
+                let open = (opens.total > 0).then_some(object);
+                let dentries = inode.names.read().clone();
+                self.arrive_on_disk(inode, &mut content, &attr, shown, open);
+                inode.set_reason(reason);
+                drop(content);
+                self.remove_mirror_names(inode, &dentries)?;
+            }
+            Goal::Clean => {
+                self.note_clean(inode, &memory, &attr)?;
+                // What the kernel writes through its own handles or mappings, nobody tells us.
+                if opens.total == 0 && opens.maybe_mapped && lease::is_unheld(&source).unwrap_or(false) {
+                    (opens.maybe_mapped, opens.kernel_written) = (false, false);
+                }
+                let unseen = opens.kernel_written;
+                inode.dirty.store(unseen, Ordering::Release);
+                if !unseen {
+                    self.count_clean(inode, memory.blocks * 512);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn note_clean(&self, inode: &Inode, memory: &Attr, disk: &Attr) -> Result<()> {
+        self.identities.moved(inode.ino, Place::of(Tier::Disk, disk), disk.ctime, memory.ctime);
+        self.refresh_clean(inode, memory.identity(), disk.identity())
+    }
+
+    /// From now on the inode is this disk file. Hold `content` for writing.
+    fn arrive_on_disk(
+        &self,
+        inode: &Inode,
+        content: &mut super::inode::Content,
+        attr: &Attr,
+        shown_ctime: crate::model::Timestamp,
+        object: Option<Arc<Object>>,
+    ) {
+        let from = content.place;
+        let to = Place::of(Tier::Disk, attr);
+        self.identities.forget(from);
+        self.identities.moved(inode.ino, to, attr.ctime, shown_ctime);
+        content.place = to;
+        content.object = object;
+        inode.dirty.store(false, Ordering::Release);
+        self.uncount_clean(inode);
+        self.inodes.unsettle(from.ino);
+        for dentry in inode.names.write().iter_mut() {
+            dentry.over = None;
+        }
+    }
+
+    /// Removes a file's names from the mirror: its bytes are safe at home.
+    fn remove_mirror_names(&self, inode: &Inode, dentries: &[Dentry]) -> Result<()> {
+        for dentry in dentries {
+            let Some(path) = dentry.parent.path().map(|dir| dir.join(&dentry.name)) else { continue };
+            match self.memory()?.tree().unlink(&path) {
+                Err(e) if !crate::backend::is_absent(&e) => {
+                    tracing::error!("{path} is on disk, but its copy in memory cannot be removed: {e}");
+                    return Err(e.into());
+                }
+                _ => {}
+            }
+        }
+        tracing::debug!("inode {} left memory", inode.ino);
+        Ok(())
+    }
+
+    /// Gives the copy all names of the file; returns its attributes after the last.
+    fn publish(
+        &self,
+        inode: &Arc<Inode>,
+        staged: Staged,
+        memory: &Attr,
+        dentries: &[Dentry],
+    ) -> std::result::Result<Attr, MoveError> {
+        let copy = staged.object().stat()?;
+        let object = staged.object().clone();
+        // Should the daemon be killed after a rename, its successor knows the file at that name for ours.
+        self.note(&Record::Publishing { memory: memory.identity(), dev: copy.dev, ino: copy.ino })?;
+        let mut first: Option<RelPath> = None;
+        let mut next = Some(staged);
+        for dentry in dentries {
+            let Some(path) = dentry.parent.path().map(|dir| dir.join(&dentry.name)) else { continue };
+            let staged = match (next.take(), &first) {
+                (Some(staged), _) => staged,
+                (None, Some(first)) => self.disk.tree().stage_link(first)?,
+                (None, None) => return Err(MoveError::NotThere),
+            };
+            let landed = self.publish_name(inode, staged, dentry, &path)?;
+            first.get_or_insert(landed);
+        }
+        let attr = object.stat()?;
+        self.count_disk(1, attr.size as i64);
+        Ok(attr)
+    }
+
+    /// Publishes under one name without moving the directory's times; returns the path, which a conflict changes.
+    fn publish_name(
+        &self,
+        inode: &Arc<Inode>,
+        staged: Staged,
+        dentry: &Dentry,
+        path: &RelPath,
+    ) -> std::result::Result<RelPath, MoveError> {
+        let Some((dir, name)) = path.split() else { return Err(MoveError::NotThere) };
+        self.make_dir_again(&dir)?;
+        let node = self.disk.tree().node(&dir)?;
+        let before = node.stat()?;
+        let expected = dentry.over.map_or(Expected::Absent, Expected::Version);
+        let (landed, replaced) = match self.disk.publish(staged, path, expected) {
+            Ok(_) => (path.clone(), dentry.over),
+            Err(PublishError::Conflict(staged)) => (self.publish_beside(inode, staged, dentry, &dir, name)?, None),
+            Err(PublishError::Io(_, e)) => return Err(self.failed(inode, e.into())),
+        };
+        if let Some(old) = replaced {
+            self.count_disk(-1, -(old.size as i64));
+        }
+        self.restore_dir(&node, &before);
+        Ok(landed)
+    }
+
+    /// A directory's mtime moves with names, never with moves of bytes.
+    pub(super) fn restore_dir(&self, node: &crate::backend::Node, before: &Attr) {
+        let place = Place::of(Tier::Disk, before);
+        let shown = self.identities.ctime(place, before.ctime);
+        let restored = node
+            .set_times(Times { atime: Time::Keep, mtime: Time::At(before.mtime) })
+            .and_then(|()| node.stat())
+            .map(|after| self.identities.moved(self.identities.ino(place), place, after.ctime, shown));
+        if let Err(e) = restored {
+            tracing::debug!("the times of a directory could not be restored after a move: {e}");
+        }
+    }
+
+    /// Somebody else's file has the name: both are kept, ours beside it.
+    fn publish_beside(
+        &self,
+        inode: &Arc<Inode>,
+        mut staged: Staged,
+        dentry: &Dentry,
+        dir: &RelPath,
+        name: &OsStr,
+    ) -> std::result::Result<RelPath, MoveError> {
+        for n in 1.. {
+            let beside = conflict_name(name, n);
+            let path = dir.join(&beside);
+            if self.memory()?.tree().find(&path)?.is_some() {
+                continue;
+            }
+            match self.disk.publish(staged, &path, Expected::Absent) {
+                Ok(_) => {
+                    tracing::warn!("{}: changed in the workspace meanwhile; both kept, ours as {path}", dir.join(name));
+                    let old = dir.join(name);
+                    self.memory()?.tree().rename(&old, &path, rustix::fs::RenameFlags::NOREPLACE)?;
+                    inode.drop_name(&dentry.parent, name);
+                    inode.add_name(&dentry.parent, &beside, None);
+                    self.conflicts.lock().push(path.clone());
+                    return Ok(path);
+                }
+                Err(PublishError::Conflict(back)) => staged = back,
+                Err(PublishError::Io(_, e)) => return Err(self.failed(inode, e.into())),
+            }
+        }
+        Err(MoveError::NotThere)
+    }
+
+    /// Drops a clean copy; `false` if it is open, mapped or being moved. Afterwards the inode is the disk file that
+    /// was copied, if that is still there.
+    pub(super) fn drop_copy(&self, inode: &Arc<Inode>) -> Result<bool> {
+        let opens = match inode.opens.try_lock() {
+            Some(opens) => opens,
+            None => return Ok(false),
+        };
+        self.drop_copy_locked(inode, &opens)
+    }
+
+    fn drop_copy_locked(&self, inode: &Arc<Inode>, opens: &Opens) -> Result<bool> {
+        let mut content = inode.content.write();
+        if opens.total > 0 || inode.is_dirty() || content.place.tier != Tier::Memory || content.delta.is_some() {
+            return Ok(false);
+        }
+        let dentries = inode.names.read().clone();
+        let Some(over) = dentries.iter().find_map(|dentry| dentry.over) else { return Ok(false) };
+        let from = content.place;
+        content.place = Place { tier: Tier::Disk, dev: over.dev, ino: over.ino };
+        self.identities.forget(from);
+        self.uncount_clean(inode);
+        self.inodes.unsettle(from.ino);
+        for dentry in inode.names.write().iter_mut() {
+            dentry.over = None;
+        }
+        drop(content);
+        self.remove_mirror_names(inode, &dentries)?;
+        Ok(true)
+    }
+}
+
+/// `NAME.scopefs-conflict-N`, with the name cut where the whole would be too long.
+fn conflict_name(name: &OsStr, n: u32) -> OsString {
+    let suffix = format!(".scopefs-conflict-{n}");
+    let keep = name.len().min(255 - suffix.len());
+    let mut beside = OsStr::from_bytes(&name.as_bytes()[..keep]).to_owned();
+    beside.push(suffix);
+    beside
+}
+
+/// Owner, mode, extended attributes and times, in the order in which one does not undo the other.
+pub(super) fn copy_attributes(from: &Object, attr: &Attr, to: &Object) -> Result<()> {
+    let there = to.stat()?;
+    if (there.uid, there.gid) != (attr.uid, attr.gid) {
+        to.set_owner(Owner { uid: Some(attr.uid), gid: Some(attr.gid) })?;
+    }
+    to.set_perm(attr.perm)?;
+    let wanted = from.xattrs().all()?;
+    to.xattrs().replace_with(&wanted)?;
+    Ok(to.set_times(Times { atime: Time::At(attr.atime), mtime: Time::At(attr.mtime) })?)
+}

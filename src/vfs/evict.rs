@@ -1,0 +1,137 @@
+//! Making room in memory: clean copies first, then the coldest.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::depart::Departure;
+use super::inode::{Inode, Reason};
+use super::{Goal, MoveError, Vfs};
+
+/// Files that go home together: one journal commit of the disk's file system serves them all.
+pub(super) const BATCH: usize = 64;
+/// Bytes that go home together.
+const BATCH_BYTES: u64 = 64 << 20;
+
+/// What a round of eviction achieved.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Relief {
+    /// Files that left memory.
+    pub files: u64,
+    /// Bytes that they held.
+    pub bytes: u64,
+    /// Files that could not leave.
+    pub refused: u64,
+}
+
+struct Candidate {
+    inode: Arc<Inode>,
+    bytes: u64,
+    rank: (bool, bool, u64),
+}
+
+impl Vfs {
+    /// Frees about `wanted` bytes of memory: clean copies first, then closed files from the coldest, then files that
+    /// are open and can move all the same.
+    pub fn relieve(&self, wanted: u64) -> Relief {
+        let mut relief = Relief::default();
+        let mut batch: Vec<Candidate> = Vec::new();
+        let mut gathered = 0;
+        for candidate in self.candidates() {
+            if relief.bytes + gathered >= wanted {
+                break;
+            }
+            gathered += candidate.bytes;
+            batch.push(candidate);
+            if batch.len() >= BATCH || gathered >= BATCH_BYTES {
+                self.evict_batch(&mut batch, &mut relief);
+                gathered = 0;
+            }
+        }
+        self.evict_batch(&mut batch, &mut relief);
+        self.compact_journal();
+        relief
+    }
+
+    fn evict_batch(&self, batch: &mut Vec<Candidate>, relief: &mut Relief) {
+        let inodes: Vec<Arc<Inode>> = batch.iter().map(|candidate| candidate.inode.clone()).collect();
+        let results = self.depart_batch(&inodes, Goal::Home, Reason::Evicted, false);
+        for (candidate, result) in batch.drain(..).zip(results) {
+            match result {
+                Ok(()) => {
+                    relief.files += 1;
+                    relief.bytes += candidate.bytes;
+                }
+                Err(e) => {
+                    tracing::debug!("inode {} stays in memory: {e}", candidate.inode.ino);
+                    relief.refused += 1;
+                }
+            }
+        }
+    }
+
+    /// Files in memory in the order in which they should leave it.
+    fn candidates(&self) -> Vec<Candidate> {
+        let mut candidates: Vec<Candidate> = Vec::new();
+        for inode in self.inodes.residents() {
+            let open = inode.opens.lock().total > 0;
+            let attr = {
+                let _names = self.namespace.read();
+                self.attr(&inode)
+            };
+            let Ok(attr) = attr else { continue };
+            let rank = (open, inode.is_dirty(), inode.used.load(Ordering::Relaxed));
+            candidates.push(Candidate { inode, bytes: attr.blocks * 512, rank });
+        }
+        candidates.sort_by_key(|candidate| candidate.rank);
+        candidates
+    }
+
+    /// Brings several files home together: all are copied, then all made durable, then each published. With `wait`,
+    /// files that somebody else is moving are waited for.
+    pub(super) fn depart_batch(
+        &self,
+        inodes: &[Arc<Inode>],
+        goal: Goal,
+        reason: Reason,
+        wait: bool,
+    ) -> Vec<std::result::Result<(), MoveError>> {
+        // The order in which moves are locked does not matter as long as only try_lock is used for more than one.
+        let guards: Vec<_> = inodes.iter().map(|inode| inode.moving.try_lock()).collect();
+        let mut begun: Vec<std::result::Result<Option<Departure>, MoveError>> = Vec::with_capacity(inodes.len());
+        for (inode, guard) in inodes.iter().zip(&guards) {
+            begun.push(match guard {
+                Some(_) => self.begin_departure(inode, goal),
+                None => Err(MoveError::Held),
+            });
+        }
+        for departure in begun.iter().flatten().flatten() {
+            departure.start_writeback();
+        }
+        let mut results = Vec::with_capacity(inodes.len());
+        let mut settled = Vec::with_capacity(inodes.len());
+        for departure in begun.iter_mut().flatten().flatten() {
+            settled.push(self.settle_departure(departure));
+        }
+        let mut settled = settled.into_iter();
+        for departure in begun {
+            results.push(match departure {
+                Ok(Some(departure)) => match settled.next() {
+                    Some(settled) => self.end_departure(departure, settled, reason),
+                    None => Err(MoveError::NotThere),
+                },
+                Ok(None) => Ok(()),
+                Err(e) => Err(e),
+            });
+        }
+        let missed: Vec<bool> = guards.iter().map(|guard| guard.is_none()).collect();
+        drop(guards);
+        if wait {
+            for ((inode, missed), result) in inodes.iter().zip(missed).zip(&mut results) {
+                if missed {
+                    *result = self.depart(inode, goal, reason);
+                }
+            }
+        }
+        results
+    }
+}

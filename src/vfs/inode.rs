@@ -1,0 +1,350 @@
+//! Inodes and the names that lead to them.
+
+use std::ffi::OsStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
+
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+use parking_lot::{Mutex, RwLock};
+use smallvec::SmallVec;
+
+use super::delta::Delta;
+use super::identity::Place;
+use crate::backend::Object;
+use crate::model::{Attr, FileKind, Identity, Name, RelPath, Tier};
+
+/// One name of an inode.
+#[derive(Debug, Clone)]
+pub(crate) struct Dentry {
+    /// The directory it is in.
+    pub parent: Arc<Inode>,
+    /// The name there.
+    pub name: Box<OsStr>,
+    /// The version of the disk file that this memory name shadows, if there is one under it.
+    pub over: Option<Identity>,
+}
+
+impl Dentry {
+    /// Whether this is `name` in `parent`.
+    pub fn is(&self, parent: &Inode, name: &Name) -> bool {
+        self.parent.ino == parent.ino && &*self.name == name
+    }
+}
+
+/// Who serves the open handles of an inode. All of them belong to one family until the last is released.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Family {
+    /// Requests come to us; the inode can be moved while it is open.
+    Daemon,
+    /// The kernel reads and writes the backing file itself; the inode stays where it is.
+    Kernel,
+}
+
+/// What is open.
+#[derive(Debug, Default)]
+pub(crate) struct Opens {
+    /// Handles.
+    pub total: u32,
+    /// Of these, handles that may write.
+    pub writers: u32,
+    /// Set while `total` is not zero.
+    pub family: Option<Family>,
+    /// The kernel has served this inode since it was last proven that no mapping holds it.
+    pub maybe_mapped: bool,
+    /// The kernel may have written without our hearing of it: dirty, whatever its times say.
+    pub kernel_written: bool,
+    /// When it was last fsynced through the mount.
+    pub synced: Option<Duration>,
+}
+
+/// Where the bytes are, and the open object where a handle needs one.
+#[derive(Debug)]
+pub(crate) struct Content {
+    /// Tier and inode of the backend.
+    pub place: Place,
+    /// Open while any handle is.
+    pub object: Option<Arc<Object>>,
+    /// While a copy is being made: what was written since.
+    pub delta: Option<Mutex<Delta>>,
+    /// The last attributes of an inode that has lost its last name.
+    pub gone: Option<Box<Attr>>,
+}
+
+/// Why a file's bytes are where they are; for `explain`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Reason {
+    /// It was in the workspace before, or was put there by somebody else.
+    Found,
+    /// Its rule says so.
+    Rule,
+    /// Memory was under pressure when it was made.
+    PressureAtCreate,
+    /// Memory was under pressure, and it was its turn to go home.
+    Evicted,
+    /// It outgrew what memory had left while it was written.
+    Outgrown,
+    /// It is fsynced again and again, or opened for synchronous writing.
+    Synced,
+    /// Somebody asked for it.
+    Migrated,
+    /// Attributes that memory could take but its home might not.
+    Attributes,
+    /// It was in memory when an earlier daemon ended.
+    Recovered,
+    /// It has several names on disk.
+    Linked,
+    /// Its directory is on another file system than the workspace's root.
+    OtherFileSystem,
+    /// There is no memory tier in this mount.
+    NoMemoryTier,
+}
+
+/// A file, directory, link or special file.
+#[derive(Debug)]
+pub struct Inode {
+    /// The number that the mount shows.
+    pub ino: u64,
+    /// What it is.
+    pub kind: FileKind,
+    /// How many lookups the kernel has not forgotten.
+    pub(crate) lookups: AtomicU64,
+    /// Last open, in milliseconds of the mount's clock.
+    pub(crate) used: AtomicU64,
+    /// First change that the home does not have, in milliseconds of the mount's clock.
+    pub(crate) dirty_since: AtomicU64,
+    /// Last change, likewise.
+    pub(crate) changed: AtomicU64,
+    /// Bytes of this file that the budget counts as clean.
+    pub(crate) clean_bytes: AtomicU64,
+    /// Memory holds what the home does not.
+    pub(crate) dirty: AtomicBool,
+    /// For directories: there is a mirror directory.
+    pub(crate) mirrored: AtomicBool,
+    reason: AtomicU8,
+    /// Leaf lock: held only to read or change the list.
+    pub(crate) names: RwLock<SmallVec<[Dentry; 1]>>,
+    /// Held through a whole move, so that there is one at a time. Taken before anything else.
+    pub(crate) moving: Mutex<()>,
+    /// After the namespace lock, before `content`. Attribute changes and the end of a move hold it.
+    pub(crate) opens: Mutex<Opens>,
+    /// Held for reading through each read and write, for writing while the bytes change place.
+    pub(crate) content: RwLock<Content>,
+}
+
+impl Inode {
+    /// An inode that nobody knows yet.
+    pub(crate) fn new(ino: u64, kind: FileKind, place: Place, reason: Reason) -> Inode {
+        Inode {
+            ino,
+            kind,
+            lookups: AtomicU64::new(0),
+            used: AtomicU64::new(0),
+            dirty_since: AtomicU64::new(0),
+            changed: AtomicU64::new(0),
+            clean_bytes: AtomicU64::new(0),
+            dirty: AtomicBool::new(false),
+            mirrored: AtomicBool::new(false),
+            reason: AtomicU8::new(reason as u8),
+            names: RwLock::new(SmallVec::new()),
+            moving: Mutex::new(()),
+            opens: Mutex::new(Opens::default()),
+            content: RwLock::new(Content { place, object: None, delta: None, gone: None }),
+        }
+    }
+
+    /// Where the bytes are now.
+    pub(crate) fn place(&self) -> Place {
+        self.content.read().place
+    }
+
+    /// In which tier the bytes are now.
+    pub fn tier(&self) -> Tier {
+        self.place().tier
+    }
+
+    /// Whether memory holds what the home does not.
+    pub fn is_dirty(&self) -> bool {
+        self.dirty.load(Ordering::Acquire)
+    }
+
+    /// Whether a directory has a mirror in memory.
+    pub(crate) fn is_mirrored(&self) -> bool {
+        self.mirrored.load(Ordering::Acquire)
+    }
+
+    /// Why the bytes are where they are.
+    pub fn reason(&self) -> Reason {
+        use Reason::*;
+        const ALL: [Reason; 12] = [
+            Found,
+            Rule,
+            PressureAtCreate,
+            Evicted,
+            Outgrown,
+            Synced,
+            Migrated,
+            Attributes,
+            Recovered,
+            Linked,
+            OtherFileSystem,
+            NoMemoryTier,
+        ];
+        ALL[usize::from(self.reason.load(Ordering::Relaxed)) % ALL.len()]
+    }
+
+    pub(crate) fn set_reason(&self, reason: Reason) {
+        self.reason.store(reason as u8, Ordering::Relaxed);
+    }
+
+    /// The first path that leads here; `None` if the last name is gone. Hold the namespace lock while using it.
+    pub(crate) fn path(&self) -> Option<RelPath> {
+        self.paths().into_iter().next()
+    }
+
+    /// All known paths that lead here.
+    pub(crate) fn paths(&self) -> Vec<RelPath> {
+        if self.ino == super::identity::ROOT {
+            return vec![RelPath::root()];
+        }
+        let names = self.names.read().clone();
+        names.iter().filter_map(|dentry| Some(dentry.parent.path()?.join(&dentry.name))).collect()
+    }
+
+    /// Adds a name, or updates what it shadows.
+    pub(crate) fn add_name(&self, parent: &Arc<Inode>, name: &Name, over: Option<Identity>) {
+        let mut names = self.names.write();
+        match names.iter_mut().find(|dentry| dentry.is(parent, name)) {
+            Some(dentry) => dentry.over = over,
+            None => names.push(Dentry { parent: parent.clone(), name: name.into(), over }),
+        }
+    }
+
+    /// Makes sure a name is known, leaving what it shadows as it is.
+    pub(crate) fn know_name(&self, parent: &Arc<Inode>, name: &Name) {
+        if self.names.read().iter().any(|dentry| dentry.is(parent, name)) {
+            return;
+        }
+        self.names.write().push(Dentry { parent: parent.clone(), name: name.into(), over: None });
+    }
+
+    /// Removes a name.
+    pub(crate) fn drop_name(&self, parent: &Inode, name: &Name) {
+        self.names.write().retain(|dentry| !dentry.is(parent, name));
+    }
+
+    /// What `name` in `parent` shadows on disk.
+    pub(crate) fn over(&self, parent: &Inode, name: &Name) -> Option<Identity> {
+        self.names.read().iter().find(|dentry| dentry.is(parent, name)).and_then(|dentry| dentry.over)
+    }
+}
+
+/// Every inode that the kernel knows, that is open, or that is in memory.
+#[derive(Debug, Default)]
+pub(crate) struct InodeTable {
+    by_ino: DashMap<u64, Arc<Inode>>,
+    /// Files in memory, by their inode number in the tmpfs.
+    resident: DashMap<u64, Arc<Inode>>,
+}
+
+impl InodeTable {
+    /// The inode shown as `ino`.
+    pub fn get(&self, ino: u64) -> Option<Arc<Inode>> {
+        self.by_ino.get(&ino).map(|inode| inode.clone())
+    }
+
+    /// The inode shown as `ino`, made by `make` if it is not known; one more lookup if `counted`.
+    pub fn get_or_insert(&self, ino: u64, counted: bool, make: impl FnOnce() -> Inode) -> Arc<Inode> {
+        let inode = match self.by_ino.entry(ino) {
+            Entry::Occupied(known) => known.into_ref(),
+            Entry::Vacant(free) => free.insert(Arc::new(make())),
+        };
+        // Counted while the entry is locked: a forget cannot remove it in between.
+        if counted {
+            inode.lookups.fetch_add(1, Ordering::Relaxed);
+        }
+        inode.clone()
+    }
+
+    /// Adds an inode that was made elsewhere.
+    pub fn insert(&self, inode: Arc<Inode>) {
+        self.by_ino.insert(inode.ino, inode);
+    }
+
+    /// The kernel forgets `count` lookups.
+    pub fn forget(&self, ino: u64, count: u64) {
+        let Some(inode) = self.get(ino) else { return };
+        let before = inode.lookups.fetch_sub(count, Ordering::AcqRel);
+        debug_assert!(before >= count, "the kernel forgot more lookups than it made");
+        drop(inode);
+        self.remove_if_unused(ino);
+    }
+
+    /// Removes an inode that nobody needs, and then the directories that only it kept.
+    pub fn remove_if_unused(&self, ino: u64) {
+        let mut next = Some(ino);
+        while let Some(ino) = next.take() {
+            let removed = self.by_ino.remove_if(&ino, |_, inode| {
+                ino != super::identity::ROOT
+                    && inode.lookups.load(Ordering::Acquire) == 0
+                    // Children, handles and residents each hold a reference.
+                    && Arc::strong_count(inode) == 1
+            });
+            if let Some((_, inode)) = removed {
+                let parent = inode.names.read().first().map(|dentry| dentry.parent.ino);
+                drop(inode);
+                next = parent;
+            }
+        }
+    }
+
+    /// The file in memory with this inode number in the tmpfs.
+    pub fn resident(&self, memory_ino: u64) -> Option<Arc<Inode>> {
+        self.resident.get(&memory_ino).map(|inode| inode.clone())
+    }
+
+    /// Notes that `inode` is in memory.
+    pub fn settle(&self, memory_ino: u64, inode: Arc<Inode>) {
+        self.resident.insert(memory_ino, inode);
+    }
+
+    /// Notes that the file is no longer in memory.
+    pub fn unsettle(&self, memory_ino: u64) {
+        self.resident.remove(&memory_ino);
+    }
+
+    /// Every file in memory.
+    pub fn residents(&self) -> Vec<Arc<Inode>> {
+        self.resident.iter().map(|entry| entry.value().clone()).collect()
+    }
+
+    /// How many files are in memory.
+    pub fn resident_count(&self) -> usize {
+        self.resident.len()
+    }
+
+    /// At most `most` disk files that are known only because the kernel remembers them, with a name of each.
+    pub fn remembered(&self, most: usize) -> Vec<(u64, Box<OsStr>)> {
+        let mut found = Vec::new();
+        for inode in self.by_ino.iter() {
+            if found.len() >= most {
+                break;
+            }
+            // Open handles and files in memory hold further references.
+            if inode.kind == FileKind::Directory || Arc::strong_count(&inode) > 1 {
+                continue;
+            }
+            if let Some(dentry) = inode.names.read().first() {
+                found.push((dentry.parent.ino, dentry.name.clone()));
+            }
+        }
+        found
+    }
+
+    /// How many inodes are known.
+    pub fn len(&self) -> usize {
+        self.by_ino.len()
+    }
+}

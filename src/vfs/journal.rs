@@ -1,0 +1,371 @@
+//! What a tmpfs cannot say about the files in it, in an append-only journal beside them.
+//!
+//! The journal survives a killed daemon, as the tmpfs does; it need not survive the machine. It is a sequence of
+//! records, each: length of the body (u32), CRC-32 of the body (u32), body. The first byte of a body is its kind, all
+//! integers are little endian, a byte string is its length (u32) and its bytes, a time is seconds (i64) and
+//! nanoseconds (u32), an identity is device, inode, size (u64 each), mtime and ctime.
+//!
+//! | kind | record | fields |
+//! | --- | --- | --- |
+//! | 1 | `Over` | memory inode, name, 1 and the identity of the disk file that the name shadows, or 0 for none |
+//! | 2 | `Clean` | identity of the memory file; the home has all of it |
+//! | 3 | `Dirty` | memory inode; the home no longer has all of it |
+//! | 4 | `Publishing` | identity of the memory file, device and inode of the copy about to get its name on disk |
+//! | 5 | `Rename` | exchange (u8), two paths, disk inodes at both (0: none), memory inodes at both |
+//! | 6 | `Renamed` | the rename is complete in both trees |
+//!
+//! A torn record at the end (the daemon was killed within the append) ends the reading; whatever it was to announce
+//! had not begun.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use parking_lot::Mutex;
+use rustix::fs::{self as sys, Mode, OFlags};
+
+use crate::model::{Identity, RelPath, Timestamp};
+
+const NAME: &str = "journal";
+const NEXT: &str = "journal.new";
+/// The journal is rewritten when it has grown by this much since it was last, in bytes.
+const SLACK: u64 = 4 << 20;
+
+/// One line of the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Record {
+    /// A memory name shadows this version of a disk file, or none.
+    Over {
+        /// Inode number in the tmpfs.
+        memory: u64,
+        /// The name, without its directory.
+        name: OsString,
+        /// The disk file under it.
+        over: Option<Identity>,
+    },
+    /// The home has all of this version of the memory file.
+    Clean {
+        /// The memory file.
+        memory: Identity,
+    },
+    /// The home no longer has all of it.
+    Dirty {
+        /// Inode number in the tmpfs.
+        memory: u64,
+    },
+    /// A copy of this version is about to be published on disk.
+    Publishing {
+        /// The memory file.
+        memory: Identity,
+        /// Device of the copy.
+        dev: u64,
+        /// Inode number of the copy.
+        ino: u64,
+    },
+    /// A rename that needs a step on disk and a step in memory is under way.
+    Rename(Box<RenameIntent>),
+    /// It is complete.
+    Renamed,
+}
+
+/// All that recovery needs to finish a rename, or to see that it never began.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RenameIntent {
+    /// The two names change places.
+    pub exchange: bool,
+    /// From where.
+    pub from: RelPath,
+    /// To where.
+    pub to: RelPath,
+    /// Disk inodes at both names before; 0 for none that belongs to the rename.
+    pub disk: (u64, u64),
+    /// Memory inodes at both names before; 0 for none.
+    pub memory: (u64, u64),
+}
+
+/// The open journal.
+#[derive(Debug)]
+pub struct Journal {
+    top: OwnedFd,
+    state: Mutex<Appender>,
+}
+
+#[derive(Debug)]
+struct Appender {
+    file: File,
+    len: u64,
+    base: u64,
+    buf: Vec<u8>,
+}
+
+impl Journal {
+    /// Opens the journal in the directory `top` and reads what an earlier daemon wrote.
+    pub fn open(top: BorrowedFd<'_>) -> io::Result<(Journal, Vec<Record>)> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::APPEND | OFlags::CLOEXEC;
+        let mut file = File::from(sys::openat(top, NAME, flags, Mode::RUSR | Mode::WUSR)?);
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        let records = decode_all(&bytes);
+        let len = bytes.len() as u64;
+        // `top` may be an O_PATH descriptor; so is the copy, which is all that openat and renameat need.
+        let top = rustix::io::fcntl_dupfd_cloexec(top, 0)?;
+        Ok((Journal { top, state: Mutex::new(Appender { file, len, base: len, buf: Vec::new() }) }, records))
+    }
+
+    /// Appends one record. When it returns, a killed daemon's successor will see it.
+    pub fn append(&self, record: &Record) -> io::Result<()> {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        state.buf.clear();
+        encode(record, &mut state.buf);
+        state.file.write_all(&state.buf)?;
+        state.len += state.buf.len() as u64;
+        Ok(())
+    }
+
+    /// Whether it is worth rewriting.
+    pub fn is_long(&self) -> bool {
+        let state = self.state.lock();
+        state.len > state.base + SLACK
+    }
+
+    /// Replaces everything by `records`, atomically. The caller sees to it that nothing is appended meanwhile that
+    /// the records do not contain.
+    pub fn rewrite(&self, records: impl Iterator<Item = Record>) -> io::Result<()> {
+        let mut state = self.state.lock();
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC | OFlags::APPEND | OFlags::CLOEXEC;
+        let mut file = File::from(sys::openat(&self.top, NEXT, flags, Mode::RUSR | Mode::WUSR)?);
+        let mut buf = Vec::new();
+        let mut len = 0;
+        for record in records {
+            encode(&record, &mut buf);
+            if buf.len() > 64 << 10 {
+                file.write_all(&buf)?;
+                len += buf.len() as u64;
+                buf.clear();
+            }
+        }
+        file.write_all(&buf)?;
+        len += buf.len() as u64;
+        sys::renameat(&self.top, NEXT, &self.top, NAME)?;
+        *state = Appender { file, len, base: len, buf };
+        Ok(())
+    }
+}
+
+fn encode(record: &Record, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(&[0; 8]);
+    match record {
+        Record::Over { memory, name, over } => {
+            out.push(1);
+            put(out, *memory);
+            put_bytes(out, name.as_bytes());
+            out.push(u8::from(over.is_some()));
+            if let Some(over) = over {
+                put_identity(out, over);
+            }
+        }
+        Record::Clean { memory } => {
+            out.push(2);
+            put_identity(out, memory);
+        }
+        Record::Dirty { memory } => {
+            out.push(3);
+            put(out, *memory);
+        }
+        Record::Publishing { memory, dev, ino } => {
+            out.push(4);
+            put_identity(out, memory);
+            put(out, *dev);
+            put(out, *ino);
+        }
+        Record::Rename(intent) => {
+            out.push(5);
+            out.push(u8::from(intent.exchange));
+            put_bytes(out, intent.from.as_bytes());
+            put_bytes(out, intent.to.as_bytes());
+            for ino in [intent.disk.0, intent.disk.1, intent.memory.0, intent.memory.1] {
+                put(out, ino);
+            }
+        }
+        Record::Renamed => out.push(6),
+    }
+    let body = out.len() - start - 8;
+    let crc = crc32fast::hash(&out[start + 8..]);
+    out[start..start + 4].copy_from_slice(&(body as u32).to_le_bytes());
+    out[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
+}
+
+fn put(out: &mut Vec<u8>, value: u64) {
+    out.extend_from_slice(&value.to_le_bytes());
+}
+
+fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+    out.extend_from_slice(bytes);
+}
+
+fn put_identity(out: &mut Vec<u8>, identity: &Identity) {
+    put(out, identity.dev);
+    put(out, identity.ino);
+    put(out, identity.size);
+    for time in [identity.mtime, identity.ctime] {
+        out.extend_from_slice(&time.secs.to_le_bytes());
+        out.extend_from_slice(&time.nanos.to_le_bytes());
+    }
+}
+
+/// All whole records from the start.
+fn decode_all(bytes: &[u8]) -> Vec<Record> {
+    let mut records = Vec::new();
+    let mut rest = Cursor(bytes);
+    while let Some(len) = rest.u32() {
+        let Some(crc) = rest.u32() else { break };
+        let Some(body) = rest.take(len as usize) else { break };
+        if crc32fast::hash(body) != crc {
+            break;
+        }
+        match decode(Cursor(body)) {
+            Some(record) => records.push(record),
+            None => break,
+        }
+    }
+    records
+}
+
+fn decode(mut body: Cursor<'_>) -> Option<Record> {
+    Some(match body.u8()? {
+        1 => Record::Over {
+            memory: body.u64()?,
+            name: OsString::from_vec(body.bytes()?.to_vec()),
+            over: if body.u8()? == 1 { Some(body.identity()?) } else { None },
+        },
+        2 => Record::Clean { memory: body.identity()? },
+        3 => Record::Dirty { memory: body.u64()? },
+        4 => Record::Publishing { memory: body.identity()?, dev: body.u64()?, ino: body.u64()? },
+        5 => Record::Rename(Box::new(RenameIntent {
+            exchange: body.u8()? == 1,
+            from: RelPath::from_bytes(body.bytes()?)?,
+            to: RelPath::from_bytes(body.bytes()?)?,
+            disk: (body.u64()?, body.u64()?),
+            memory: (body.u64()?, body.u64()?),
+        })),
+        6 => Record::Renamed,
+        _ => return None,
+    })
+}
+
+struct Cursor<'a>(&'a [u8]);
+
+impl<'a> Cursor<'a> {
+    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
+        let (head, tail) = self.0.split_at_checked(len)?;
+        self.0 = tail;
+        Some(head)
+    }
+
+    fn u8(&mut self) -> Option<u8> {
+        self.take(1)?.first().copied()
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        Some(u32::from_le_bytes(self.take(4)?.try_into().ok()?))
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        Some(u64::from_le_bytes(self.take(8)?.try_into().ok()?))
+    }
+
+    fn bytes(&mut self) -> Option<&'a [u8]> {
+        let len = self.u32()?;
+        self.take(len as usize)
+    }
+
+    fn time(&mut self) -> Option<Timestamp> {
+        Some(Timestamp { secs: self.u64()? as i64, nanos: self.u32()? })
+    }
+
+    fn identity(&mut self) -> Option<Identity> {
+        Some(Identity {
+            dev: self.u64()?,
+            ino: self.u64()?,
+            size: self.u64()?,
+            mtime: self.time()?,
+            ctime: self.time()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn identity(ino: u64) -> Identity {
+        let time = Timestamp { secs: -3, nanos: 999_999_999 };
+        Identity { dev: 1, ino, size: 1 << 40, mtime: time, ctime: time }
+    }
+
+    fn samples() -> Vec<Record> {
+        let path = |p: &str| RelPath::from_path(Path::new(p)).expect("relative");
+        vec![
+            Record::Over { memory: 7, name: "a.tif".into(), over: Some(identity(9)) },
+            Record::Over { memory: 7, name: OsString::from_vec(vec![0xff, b'\n']), over: None },
+            Record::Clean { memory: identity(7) },
+            Record::Dirty { memory: 7 },
+            Record::Publishing { memory: identity(7), dev: 2, ino: 3 },
+            Record::Rename(Box::new(RenameIntent {
+                exchange: true,
+                from: path("a/b"),
+                to: path("c"),
+                disk: (1, 0),
+                memory: (0, 5),
+            })),
+            Record::Renamed,
+        ]
+    }
+
+    #[test]
+    fn records_read_back_as_they_were_written() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let top = File::open(dir.path()).expect("opens");
+        let (journal, old) = Journal::open(std::os::fd::AsFd::as_fd(&top)).expect("new journal");
+        assert!(old.is_empty());
+        for record in samples() {
+            journal.append(&record).expect("appends");
+        }
+        let (_, read) = Journal::open(std::os::fd::AsFd::as_fd(&top)).expect("journal");
+        assert_eq!(read, samples());
+    }
+
+    #[test]
+    fn a_torn_or_damaged_tail_ends_the_reading_at_the_last_whole_record() {
+        let mut bytes = Vec::new();
+        for record in samples() {
+            encode(&record, &mut bytes);
+        }
+        for cut in 0..bytes.len() {
+            let read = decode_all(&bytes[..cut]);
+            assert_eq!(read[..], samples()[..read.len()]);
+        }
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+        assert_eq!(decode_all(&bytes).len(), samples().len() - 1);
+    }
+
+    #[test]
+    fn a_rewritten_journal_holds_only_what_it_was_given() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let top = File::open(dir.path()).expect("opens");
+        let (journal, _) = Journal::open(std::os::fd::AsFd::as_fd(&top)).expect("new journal");
+        journal.append(&Record::Dirty { memory: 1 }).expect("appends");
+        journal.rewrite([Record::Renamed].into_iter()).expect("rewrites");
+        journal.append(&Record::Dirty { memory: 2 }).expect("appends");
+        let (_, read) = Journal::open(std::os::fd::AsFd::as_fd(&top)).expect("journal");
+        assert_eq!(read, vec![Record::Renamed, Record::Dirty { memory: 2 }]);
+    }
+}

@@ -1,0 +1,222 @@
+//! The whole file system, with no FUSE in it: inodes, names, handles, and where bytes are.
+//!
+//! Every call takes and gives what a file system call takes and gives; the FUSE room above only translates. A file's
+//! bytes are in memory (a mirror tree in a tmpfs) or on disk (the workspace); the name in memory *shadows* the one on
+//! disk until the newer bytes are durable there. How that works is told where it happens: [`lookup`] finds names in
+//! two trees, [`rename`] changes both, [`depart`] brings bytes home, [`arrive`] brings them up, [`recover`] starts from
+//! what a killed daemon left.
+//!
+//! # Locks, in the order in which they are taken
+//!
+//! 1. `Inode::moving`: one move of an inode at a time; held through the copy.
+//! 2. `Vfs::namespace`: read by everything that turns an inode into a path and uses it, written by what changes names
+//!    that others may be using (rename, unlink, rmdir). Never held through a copy or an fsync of data.
+//! 3. `Inode::opens`: open counts; attribute changes and the end of a move.
+//! 4. `Inode::content`: read through each read and write, written while the bytes change place.
+//! 5. Leaves, each held for a moment: `Inode::names`, the tables, the journal, a delta.
+
+mod arrive;
+mod attributes;
+mod budget;
+mod data;
+mod delta;
+mod depart;
+mod directory;
+mod durable;
+mod error;
+mod evict;
+mod gauge;
+mod handle;
+mod identity;
+mod inode;
+mod journal;
+mod lookup;
+mod names;
+mod open;
+mod recover;
+mod rename;
+mod report;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+
+use parking_lot::{Mutex, RwLock};
+
+pub use attributes::{Changes, Times};
+pub use budget::{Budget, Gauge, Room};
+pub use depart::{Goal, MoveError};
+pub use durable::Progress;
+pub use error::{Error, Result};
+pub use evict::Relief;
+pub use gauge::SystemGauge;
+pub use handle::{DirEntry, Fh};
+pub use identity::{ROOT, VIRTUAL};
+pub use inode::{Inode, Reason};
+pub use names::Creator;
+pub use open::{OpenFlags, Opened, Serve};
+pub use recover::Recovered;
+pub use rename::RenameMode;
+pub use report::{Explained, Failure, Figures};
+
+use crate::backend::{Disk, Memory};
+use crate::model::{Clock, FileKind, RelPath, Tier};
+use crate::route::Router;
+use handle::Handles;
+use identity::{Identities, Place};
+use inode::InodeTable;
+use journal::Journal;
+
+/// The name that the daemon keeps for itself at the top of a workspace, and that the mount fills with status files.
+pub const OWN_DIR: &str = ".scopefs";
+
+/// What a mount is made of.
+pub struct Parts {
+    /// The workspace.
+    pub disk: Disk,
+    /// The memory tier; `None` where there is none (read-only mounts, no tmpfs to be had).
+    pub memory: Option<Memory>,
+    /// The rules.
+    pub router: Router,
+    /// Limit and marks.
+    pub budget: Budget,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Whether the kernel may serve files itself, as far as is known yet.
+    pub passthrough: bool,
+    /// Nothing may be written.
+    pub read_only: bool,
+    /// Called when memory is short, from the thread of the request: must return at once.
+    pub on_short: Box<dyn Fn() + Send + Sync>,
+}
+
+/// A file system over a workspace.
+pub struct Vfs {
+    namespace: RwLock<()>,
+    disk: Disk,
+    memory: Option<Memory>,
+    router: Router,
+    inodes: InodeTable,
+    identities: Identities,
+    journal: Option<Journal>,
+    budget: Budget,
+    handles: Handles,
+    clock: Arc<dyn Clock>,
+    passthrough: AtomicBool,
+    /// On overlayfs the lease test sees no mappings: what the kernel served could never be moved safely.
+    disk_leases: bool,
+    read_only: bool,
+    draining: AtomicBool,
+    root: Arc<Inode>,
+    on_short: Box<dyn Fn() + Send + Sync>,
+    counters: Counters,
+    failures: Mutex<Vec<Failure>>,
+    conflicts: Mutex<Vec<RelPath>>,
+}
+
+/// What has happened so far.
+#[derive(Debug, Default)]
+struct Counters {
+    materialized_files: AtomicU64,
+    materialized_bytes: AtomicU64,
+    failed: AtomicU64,
+    promoted_files: AtomicU64,
+    disk_files: std::sync::atomic::AtomicI64,
+    disk_bytes: std::sync::atomic::AtomicI64,
+    disk_counted: AtomicBool,
+}
+
+const OVERLAYFS_MAGIC: i64 = 0x794c_7630;
+
+impl Vfs {
+    /// Builds the file system and takes over what an earlier daemon left in memory.
+    pub fn new(parts: Parts) -> Result<(Arc<Vfs>, Recovered)> {
+        let Parts { disk, memory, router, budget, clock, passthrough, read_only, on_short } = parts;
+        let root_attr = disk.tree().stat(&RelPath::root())?;
+        let place = Place::of(Tier::Disk, &root_attr);
+        let root = Arc::new(Inode::new(ROOT, FileKind::Directory, place, Reason::Found));
+        let inodes = InodeTable::default();
+        inodes.insert(root.clone());
+        let (journal, records) = match &memory {
+            Some(memory) => {
+                let (journal, records) = Journal::open(memory.top())?;
+                (Some(journal), records)
+            }
+            None => (None, Vec::new()),
+        };
+        if memory.is_some() {
+            root.mirrored.store(true, std::sync::atomic::Ordering::Release);
+        }
+        let disk_leases = rustix::fs::fstatfs(disk.tree().root())?.f_type as i64 != OVERLAYFS_MAGIC;
+        let vfs = Vfs {
+            namespace: RwLock::new(()),
+            disk,
+            memory,
+            router,
+            inodes,
+            identities: Identities::new(place),
+            journal,
+            budget,
+            handles: Handles::default(),
+            clock,
+            passthrough: AtomicBool::new(passthrough),
+            disk_leases,
+            read_only,
+            draining: AtomicBool::new(false),
+            root,
+            on_short,
+            counters: Counters::default(),
+            failures: Mutex::new(Vec::new()),
+            conflicts: Mutex::new(Vec::new()),
+        };
+        let recovered = vfs.recover(records)?;
+        Ok((Arc::new(vfs), recovered))
+    }
+
+    /// Limit, marks and what is held.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// The rules.
+    pub fn router(&self) -> &Router {
+        &self.router
+    }
+
+    /// Milliseconds of the mount's clock; never 0, which means "not yet".
+    fn now(&self) -> u64 {
+        self.clock.now().as_millis() as u64 + 1
+    }
+
+    /// From now on new files go to disk, because the mount is about to end.
+    pub fn set_draining(&self, draining: bool) {
+        self.draining.store(draining, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    fn check_writable(&self) -> Result<()> {
+        if self.read_only { Err(Error::ReadOnly) } else { Ok(()) }
+    }
+
+    /// The memory tier, where the caller has just seen a file in it.
+    fn memory(&self) -> Result<&Memory> {
+        self.memory.as_ref().ok_or(Error::Unsupported("this mount has no memory tier"))
+    }
+
+    /// Adds a record to the journal; a mount without a memory tier has nothing to note.
+    fn note(&self, record: &journal::Record) -> Result<()> {
+        match &self.journal {
+            Some(journal) => Ok(journal.append(record)?),
+            None => Ok(()),
+        }
+    }
+
+    /// An inode by the number that the mount shows.
+    fn inode(&self, ino: u64) -> Result<Arc<Inode>> {
+        self.inodes.get(ino).ok_or(Error::Stale)
+    }
+
+    /// A directory by the number that the mount shows.
+    fn dir_inode(&self, ino: u64) -> Result<Arc<Inode>> {
+        let inode = self.inode(ino)?;
+        if inode.kind == FileKind::Directory { Ok(inode) } else { Err(Error::NotDirectory) }
+    }
+}

@@ -1,0 +1,487 @@
+//! Making and removing names.
+
+use std::ffi::OsStr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::identity::{Place, ROOT};
+use super::inode::{Inode, Reason};
+use super::journal::Record;
+use super::{Error, OWN_DIR, OpenFlags, Opened, Result, Room, Vfs};
+use crate::backend::{Object, Owner, Time, Times, Tree};
+use crate::model::{Attr, FileKind, Name, RelPath, Tier};
+
+const DEFAULT_ACL: &str = "system.posix_acl_default";
+const SETGID: u16 = 0o2000;
+
+/// Who makes a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Creator {
+    /// User id of the calling process.
+    pub uid: u32,
+    /// Group id of the calling process.
+    pub gid: u32,
+    /// Its umask, which a default ACL of the directory overrides.
+    pub umask: u16,
+}
+
+/// Where a new file starts.
+enum Start {
+    Memory,
+    Disk(Reason),
+}
+
+impl Vfs {
+    /// Creates and opens a regular file. A name that exists (made behind the kernel's back) is opened, unless
+    /// `flags` say exclusive.
+    pub fn create(
+        &self,
+        parent: u64,
+        name: &Name,
+        perm: u16,
+        creator: Creator,
+        flags: OpenFlags,
+    ) -> Result<(Attr, Opened)> {
+        self.check_writable()?;
+        let dir = self.dir_inode(parent)?;
+        let made = {
+            let _names = self.namespace.read();
+            self.make_file(&dir, name, perm, creator, &flags)
+        };
+        match made {
+            Err(Error::Exists) if !flags.exclusive => {
+                let attr = self.lookup(parent, name)?;
+                match self.open(attr.ino, flags) {
+                    Ok(opened) => Ok((self.getattr(attr.ino)?, opened)),
+                    Err(e) => {
+                        self.forget(attr.ino, 1);
+                        Err(e)
+                    }
+                }
+            }
+            made => made,
+        }
+    }
+
+    /// Creates a regular file without opening it, a pipe, a socket or a device.
+    pub fn mknod(
+        &self,
+        parent: u64,
+        name: &Name,
+        kind: FileKind,
+        perm: u16,
+        rdev: u64,
+        creator: Creator,
+    ) -> Result<Attr> {
+        if kind == FileKind::Regular {
+            let flags = OpenFlags { write: true, exclusive: true, ..OpenFlags::default() };
+            let (attr, opened) = self.create(parent, name, perm, creator, flags)?;
+            self.release(opened.fh);
+            return Ok(attr);
+        }
+        self.make_on_disk(parent, name, perm, creator, kind, |tree, path, perm| tree.mknod(path, kind, perm, rdev))
+    }
+
+    /// Creates a directory.
+    pub fn mkdir(&self, parent: u64, name: &Name, perm: u16, creator: Creator) -> Result<Attr> {
+        self.make_on_disk(parent, name, perm, creator, FileKind::Directory, |tree, path, perm| tree.mkdir(path, perm))
+    }
+
+    /// Creates a symbolic link.
+    pub fn symlink(&self, parent: u64, name: &Name, target: &OsStr, creator: Creator) -> Result<Attr> {
+        self.make_on_disk(parent, name, 0o777, creator, FileKind::Symlink, |tree, path, _| tree.symlink(target, path))
+    }
+
+    /// Whatever only lives on disk.
+    fn make_on_disk(
+        &self,
+        parent: u64,
+        name: &Name,
+        perm: u16,
+        creator: Creator,
+        kind: FileKind,
+        make: impl FnOnce(&Tree, &RelPath, u16) -> std::io::Result<()>,
+    ) -> Result<Attr> {
+        self.check_writable()?;
+        let dir = self.dir_inode(parent)?;
+        self.check_name(&dir, name)?;
+        let _names = self.namespace.read();
+        let path = self.dir_path(&dir)?.join(name);
+        if self.in_memory(&dir, &path)?.is_some() {
+            return Err(Error::Exists);
+        }
+        let tree = self.disk.tree();
+        let birth = self.birth(&dir, perm, creator)?;
+        make(tree, &path, birth.perm)?;
+        let node = tree.node(&path)?;
+        own(|owner| node.set_owner(owner), birth.owner)?;
+        if kind != FileKind::Directory && kind != FileKind::Symlink && perm & 0o6000 != 0 {
+            node.set_perm(node.stat()?.perm | (perm & 0o6000))?;
+        }
+        let attr = node.stat()?;
+        let inode = self.disk_inode(&dir, name, &path, &attr, true);
+        inode.set_reason(Reason::Rule);
+        Ok(self.show(&inode, attr))
+    }
+
+    fn make_file(
+        &self,
+        dir: &Arc<Inode>,
+        name: &Name,
+        perm: u16,
+        creator: Creator,
+        flags: &OpenFlags,
+    ) -> Result<(Attr, Opened)> {
+        self.check_name(dir, name)?;
+        let path = self.dir_path(dir)?.join(name);
+        if self.layers(dir, &path)?.any() {
+            return Err(Error::Exists);
+        }
+        let birth = self.birth(dir, perm, creator)?;
+        let (inode, object) = match self.start(&path, dir, flags) {
+            Start::Memory => self.make_in_memory(dir, name, &path, &birth)?,
+            Start::Disk(reason) => self.make_file_on_disk(dir, name, &path, &birth, reason)?,
+        };
+        let attr = self.show(&inode, object.stat()?);
+        let opened = self.open_new(&inode, object, flags);
+        Ok((attr, opened))
+    }
+
+    /// Memory if the rule wants it and everything is in its favour; otherwise disk, and why.
+    fn start(&self, path: &RelPath, dir: &Inode, flags: &OpenFlags) -> Start {
+        if self.memory.is_none() {
+            return Start::Disk(Reason::NoMemoryTier);
+        }
+        if self.router.decide(path).start != Tier::Memory {
+            return Start::Disk(Reason::Rule);
+        }
+        if flags.sync {
+            return Start::Disk(Reason::Synced);
+        }
+        if dir.place().dev != self.root.place().dev {
+            return Start::Disk(Reason::OtherFileSystem);
+        }
+        if self.draining.load(Ordering::Relaxed) || self.budget.is_pressed() {
+            return Start::Disk(Reason::PressureAtCreate);
+        }
+        // A new file needs an inode at both places; its first page is asked for by the first write.
+        if self.budget.ask(4096) != Room::Granted || !self.budget.ask_file(self.inodes.resident_count()) {
+            (self.on_short)();
+            return Start::Disk(Reason::PressureAtCreate);
+        }
+        Start::Memory
+    }
+
+    fn make_in_memory(
+        &self,
+        dir: &Arc<Inode>,
+        name: &Name,
+        path: &RelPath,
+        birth: &Birth,
+    ) -> Result<(Arc<Inode>, Arc<Object>)> {
+        self.mirror_dir(dir)?;
+        let tree = self.memory()?.tree();
+        if let Some(acl) = &birth.default_acl {
+            self.mirror_default_acl(path, acl)?;
+        }
+        let object = Arc::new(tree.create(path, birth.perm)?);
+        let finished = self.finish_birth(&object, birth).and_then(|()| {
+            // The directory is on disk, so its times move there.
+            self.touch_dir(dir)?;
+            Ok(object.stat()?)
+        });
+        let attr = match finished {
+            Ok(attr) => attr,
+            Err(e) => {
+                tree.unlink(path)?;
+                return Err(e);
+            }
+        };
+        Ok((self.new_resident(dir, name, &attr, Reason::Rule), object))
+    }
+
+    /// The inode of a file that has just come to be in memory.
+    pub(super) fn new_resident(&self, dir: &Arc<Inode>, name: &Name, attr: &Attr, reason: Reason) -> Arc<Inode> {
+        let place = Place::of(Tier::Memory, attr);
+        let ino = self.identities.ino(place);
+        let inode = self.inodes.get_or_insert(ino, true, || Inode::new(ino, attr.kind, place, reason));
+        inode.add_name(dir, name, None);
+        inode.dirty.store(true, Ordering::Release);
+        let now = self.now();
+        inode.dirty_since.store(now, Ordering::Relaxed);
+        inode.changed.store(now, Ordering::Relaxed);
+        inode.used.store(now, Ordering::Relaxed);
+        self.inodes.settle(attr.ino, inode.clone());
+        inode
+    }
+
+    fn make_file_on_disk(
+        &self,
+        dir: &Arc<Inode>,
+        name: &Name,
+        path: &RelPath,
+        birth: &Birth,
+        reason: Reason,
+    ) -> Result<(Arc<Inode>, Arc<Object>)> {
+        let object = Arc::new(self.disk.tree().create(path, birth.perm)?);
+        self.finish_birth(&object, birth)?;
+        let attr = object.stat()?;
+        let inode = self.disk_inode(dir, name, path, &attr, true);
+        inode.set_reason(reason);
+        self.count_disk(1, 0);
+        Ok((inode, object))
+    }
+
+    fn finish_birth(&self, object: &Object, birth: &Birth) -> Result<()> {
+        own(|owner| object.set_owner(owner), birth.owner)?;
+        // A change of owner clears suid and sgid.
+        if birth.perm & 0o6000 != 0 {
+            object.set_perm(object.stat()?.perm | (birth.perm & 0o6000))?;
+        }
+        Ok(())
+    }
+
+    /// What a new file in `dir` gets from its directory and its creator.
+    fn birth(&self, dir: &Inode, perm: u16, creator: Creator) -> Result<Birth> {
+        let node = self.disk.tree().dir_node(&self.dir_path(dir)?)?;
+        let above = node.stat()?;
+        let default_acl = match node.xattrs().get(OsStr::new(DEFAULT_ACL)) {
+            Ok(acl) => acl,
+            Err(e) if e.raw_os_error() == Some(libc::EOPNOTSUPP) => None,
+            Err(e) => return Err(e.into()),
+        };
+        let perm = if default_acl.is_some() { perm } else { perm & !creator.umask };
+        let gid = if above.perm & SETGID != 0 { above.gid } else { creator.gid };
+        Ok(Birth { perm, owner: Owner { uid: Some(creator.uid), gid: Some(gid) }, default_acl })
+    }
+
+    fn mirror_default_acl(&self, path: &RelPath, acl: &[u8]) -> Result<()> {
+        let Some((dir, _)) = path.split() else { return Ok(()) };
+        let node = self.memory()?.tree().node(&dir)?;
+        Ok(node.xattrs().set(OsStr::new(DEFAULT_ACL), acl, rustix::fs::XattrFlags::empty())?)
+    }
+
+    /// Makes sure that `dir` and those above it have mirrors.
+    pub(super) fn mirror_dir(&self, dir: &Arc<Inode>) -> Result<()> {
+        if dir.is_mirrored() {
+            return Ok(());
+        }
+        self.memory()?.make_dirs(&self.dir_path(dir)?)?;
+        self.mark_mirrored(dir);
+        Ok(())
+    }
+
+    /// Notes that `dir` and those above it have mirrors.
+    pub(super) fn mark_mirrored(&self, dir: &Arc<Inode>) {
+        let mut next = Some(dir.clone());
+        while let Some(dir) = next.take() {
+            if !dir.mirrored.swap(true, Ordering::AcqRel) {
+                next = dir.names.read().first().map(|dentry| dentry.parent.clone());
+            }
+        }
+    }
+
+    /// A name in `dir` changed in memory alone: the directory's times move on disk.
+    pub(super) fn touch_dir(&self, dir: &Inode) -> Result<()> {
+        let node = self.disk.tree().dir_node(&self.dir_path(dir)?)?;
+        match node.set_times(Times { atime: Time::Keep, mtime: Time::Now }) {
+            // An ordinary user may write in a directory that is not theirs, but not set its times: only the owner may.
+            Err(e) if e.raw_os_error() == Some(libc::EPERM) => Ok(()),
+            done => Ok(done?),
+        }
+    }
+
+    fn check_name(&self, dir: &Inode, name: &Name) -> Result<()> {
+        if dir.ino == ROOT && name == OWN_DIR {
+            return Err(Error::Forbidden("this name is scopefs' own"));
+        }
+        if name.len() > 255 {
+            return Err(Error::Io(rustix::io::Errno::NAMETOOLONG.into()));
+        }
+        Ok(())
+    }
+
+    /// Removes a name that is not a directory.
+    pub fn unlink(&self, parent: u64, name: &Name) -> Result<()> {
+        self.check_writable()?;
+        let dir = self.dir_inode(parent)?;
+        // Freeing a large file takes long, and happens when the last descriptor of it goes: after the lock.
+        let held: Option<crate::backend::Node>;
+        let inode = {
+            let _names = self.namespace.write();
+            let path = self.dir_path(&dir)?.join(name);
+            let (inode, _) = self.find(&dir, name, false)?;
+            if inode.kind == FileKind::Directory {
+                return Err(Error::IsDirectory);
+            }
+            held = match inode.tier() {
+                Tier::Memory => self.memory()?.tree().node(&path).ok(),
+                _ => self.disk.tree().node(&path).ok(),
+            };
+            self.remove_name(&inode, &dir, name, &path)?;
+            inode
+        };
+        drop(held);
+        let ino = inode.ino;
+        drop(inode);
+        self.inodes.remove_if_unused(ino);
+        Ok(())
+    }
+
+    /// Removes one name of `inode` from both trees, disk first: the other way round, a daemon killed in between would
+    /// bring an older version back. Hold the namespace lock for writing.
+    fn remove_name(&self, inode: &Arc<Inode>, dir: &Arc<Inode>, name: &Name, path: &RelPath) -> Result<()> {
+        let layers = self.layers(dir, path)?;
+        let in_memory = layers.memory.is_some();
+        // What appeared on disk behind our back is not what the caller saw and asked to remove.
+        let over = inode.over(dir, name);
+        let ours = layers.disk.filter(|disk| !in_memory || over == Some(disk.identity()));
+        if let Some(disk) = &ours {
+            self.disk.tree().unlink(path)?;
+            if disk.nlink == 1 {
+                self.count_disk(-1, -(disk.size as i64));
+            }
+        }
+        if let Some(memory) = layers.memory {
+            self.memory()?.tree().unlink(path)?;
+            if over.is_some() {
+                self.note(&Record::Over { memory: memory.ino, name: name.to_owned(), over: None })?;
+            }
+            if ours.is_none() {
+                self.touch_dir(dir)?;
+            }
+        }
+        inode.drop_name(dir, name);
+        if let Some(last) = layers.memory.or(layers.disk).filter(|attr| attr.nlink == 1) {
+            self.mark_gone(inode, last);
+        }
+        Ok(())
+    }
+
+    /// The last name is gone: what is left is what open handles hold.
+    pub(super) fn mark_gone(&self, inode: &Arc<Inode>, last: Attr) {
+        let mut content = inode.content.write();
+        let now = crate::model::Timestamp::from(std::time::SystemTime::now());
+        content.gone = Some(Box::new(Attr { nlink: 0, ctime: now, ..last }));
+        let place = content.place;
+        drop(content);
+        if place.tier == Tier::Memory {
+            self.uncount_clean(inode);
+            self.inodes.unsettle(place.ino);
+        }
+        self.identities.forget(place);
+    }
+
+    /// Removes an empty directory.
+    pub fn rmdir(&self, parent: u64, name: &Name) -> Result<()> {
+        self.check_writable()?;
+        let dir = self.dir_inode(parent)?;
+        let _names = self.namespace.write();
+        let path = self.dir_path(&dir)?.join(name);
+        let (inode, _) = self.find(&dir, name, false)?;
+        if inode.kind != FileKind::Directory {
+            return Err(Error::NotDirectory);
+        }
+        if let Some(memory) = self.memory.as_ref().filter(|_| inode.is_mirrored())
+            && memory.holds_files(&path)?
+        {
+            return Err(Error::NotEmpty);
+        }
+        let last = self.disk.tree().stat(&path)?;
+        self.disk.tree().rmdir(&path)?;
+        if let Some(memory) = self.memory.as_ref().filter(|_| inode.is_mirrored()) {
+            memory.remove_dirs(&path)?;
+        }
+        inode.names.write().clear();
+        let now = crate::model::Timestamp::from(std::time::SystemTime::now());
+        inode.content.write().gone = Some(Box::new(Attr { nlink: 0, ctime: now, mtime: now, ..last }));
+        self.identities.forget(inode.place());
+        let ino = inode.ino;
+        drop(inode);
+        self.inodes.remove_if_unused(ino);
+        Ok(())
+    }
+
+    /// A further name for the inode `ino`.
+    pub fn link(&self, ino: u64, new_parent: u64, new_name: &Name) -> Result<Attr> {
+        self.check_writable()?;
+        let inode = self.inode(ino)?;
+        let dir = self.dir_inode(new_parent)?;
+        self.check_name(&dir, new_name)?;
+        // For writing: a move publishes all names of a file, and must not miss this one.
+        let _names = self.namespace.write();
+        let to = self.dir_path(&dir)?.join(new_name);
+        if self.layers(&dir, &to)?.any() {
+            return Err(Error::Exists);
+        }
+        let from = inode.path().ok_or(Error::NotFound)?;
+        let over = match inode.tier() {
+            Tier::Memory => self.link_in_memory(&inode, &from, &dir, &to)?,
+            _ => {
+                self.disk.tree().link(&from, &to)?;
+                None
+            }
+        };
+        inode.add_name(&dir, new_name, over);
+        inode.lookups.fetch_add(1, Ordering::AcqRel);
+        self.attr(&inode)
+    }
+
+    /// Links in memory, and on disk too if the home has the file: disk first, for if only that is done, the copy in
+    /// memory no longer matches its disk file and is dropped.
+    fn link_in_memory(
+        &self,
+        inode: &Arc<Inode>,
+        from: &RelPath,
+        dir: &Arc<Inode>,
+        to: &RelPath,
+    ) -> Result<Option<crate::model::Identity>> {
+        self.mirror_dir(dir)?;
+        let memory = self.memory()?;
+        if inode.is_dirty() {
+            memory.tree().link(from, to)?;
+            self.touch_dir(dir)?;
+            return Ok(None);
+        }
+        self.disk.tree().link(from, to)?;
+        memory.tree().link(from, to)?;
+        // The link changed the ctime on both sides.
+        let over = self.disk.tree().stat(from)?.identity();
+        let version = memory.tree().stat(from)?;
+        self.refresh_clean(inode, version.identity(), over)?;
+        if let Some((_, name)) = to.split() {
+            self.note(&Record::Over { memory: version.ino, name: name.to_owned(), over: Some(over) })?;
+        }
+        Ok(Some(over))
+    }
+
+    /// Notes new identities of a clean file whose inode changed on both sides alike.
+    pub(super) fn refresh_clean(
+        &self,
+        inode: &Inode,
+        memory: crate::model::Identity,
+        over: crate::model::Identity,
+    ) -> Result<()> {
+        for dentry in inode.names.write().iter_mut() {
+            dentry.over = Some(over);
+            let name = dentry.name.clone().into_os_string();
+            self.note(&Record::Over { memory: memory.ino, name, over: Some(over) })?;
+        }
+        self.note(&Record::Clean { memory })
+    }
+}
+
+/// What a new file starts with.
+struct Birth {
+    perm: u16,
+    owner: Owner,
+    default_acl: Option<Vec<u8>>,
+}
+
+/// Sets the owner; an ordinary user's daemon makes every file its own.
+fn own(set: impl FnOnce(Owner) -> std::io::Result<()>, owner: Owner) -> Result<()> {
+    match set(owner) {
+        Err(e) if e.raw_os_error() == Some(libc::EPERM) && !rustix::process::geteuid().is_root() => Ok(()),
+        done => Ok(done?),
+    }
+}

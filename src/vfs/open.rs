@@ -1,0 +1,231 @@
+//! Opening and closing files, and who serves them.
+//!
+//! How a handle is served is decided at open, under the inode's lock, and all handles of an inode belong to one family
+//! until the last is released: the kernel answers EIO where a file is served by itself through one handle and cached
+//! or answered by the daemon through another.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::handle::{Fh, FileHandle};
+use super::inode::{Family, Inode, Opens, Reason};
+use super::{Error, Goal, Result, Vfs};
+use crate::backend::{Access, Object, lease};
+use crate::model::{Durability, FileKind, Tier};
+
+/// What `open(2)` was asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OpenFlags {
+    /// For writing (or both).
+    pub write: bool,
+    /// Cut to nothing first.
+    pub truncate: bool,
+    /// O_SYNC or O_DSYNC.
+    pub sync: bool,
+    /// O_EXCL; only creation looks at it.
+    pub exclusive: bool,
+}
+
+/// How the kernel is to serve a handle.
+#[derive(Debug, Clone)]
+pub enum Serve {
+    /// Every read and write comes to the daemon, past the page cache.
+    Direct,
+    /// Reads come through the page cache, which stays valid from one open to the next.
+    Cached,
+    /// The kernel reads and writes this file itself. With `direct`, reads and writes still come to the daemon, and
+    /// only mappings go to the file.
+    Kernel {
+        /// The file.
+        object: Arc<Object>,
+        /// See above.
+        direct: bool,
+    },
+}
+
+/// An open handle.
+#[derive(Debug, Clone)]
+pub struct Opened {
+    /// Its number.
+    pub fh: Fh,
+    /// Whom the kernel should ask.
+    pub serve: Serve,
+}
+
+impl Vfs {
+    /// Opens a regular file.
+    pub fn open(&self, ino: u64, flags: OpenFlags) -> Result<Opened> {
+        let inode = self.inode(ino)?;
+        if inode.kind == FileKind::Directory {
+            return Err(Error::IsDirectory);
+        }
+        if flags.write || flags.truncate {
+            self.check_writable()?;
+        }
+        if flags.sync && flags.write && inode.tier() == Tier::Memory {
+            // Each write will have to be durable: the file is better off where that is one step. If it cannot move,
+            // each write is brought home by itself.
+            if let Err(e) = self.depart(&inode, Goal::Home, Reason::Synced) {
+                tracing::debug!("inode {ino} stays in memory although opened for synchronous writing: {e}");
+            }
+        }
+        let _names = self.namespace.read();
+        if flags.truncate && inode.tier() == Tier::Disk {
+            self.restart_in_memory(&inode)?;
+        }
+        let mut opens = inode.opens.lock();
+        let object = self.object(&inode, flags.write || flags.truncate)?;
+        if flags.truncate {
+            self.truncate_object(&inode, &object, 0)?;
+        }
+        Ok(self.add_open(&inode, &mut opens, object, &flags))
+    }
+
+    /// The first handle of a file that was just created.
+    pub(super) fn open_new(&self, inode: &Arc<Inode>, object: Arc<Object>, flags: &OpenFlags) -> Opened {
+        let mut opens = inode.opens.lock();
+        inode.content.write().object.get_or_insert_with(|| object.clone());
+        self.add_open(inode, &mut opens, object, flags)
+    }
+
+    /// The open object of an inode, opened now if it is not, for writing if need be. Hold `opens`.
+    pub(super) fn object(&self, inode: &Inode, write: bool) -> Result<Arc<Object>> {
+        let (place, open) = {
+            let content = inode.content.read();
+            (content.place, content.object.clone())
+        };
+        let object = match open {
+            Some(object) if object.writable() || !write => return Ok(object),
+            Some(object) => Arc::new(object.reopen_writable()?),
+            None => Arc::new(self.open_at(inode, place.tier, if write { Access::Write } else { Access::Read })?),
+        };
+        inode.content.write().object = Some(object.clone());
+        Ok(object)
+    }
+
+    /// Opens the file at one of the inode's names, making sure that it is still this inode.
+    pub(super) fn open_at(&self, inode: &Inode, tier: Tier, access: Access) -> Result<Object> {
+        let place = inode.place();
+        for path in inode.paths() {
+            let tree = match tier {
+                Tier::Memory => self.memory()?.tree(),
+                _ => self.disk.tree(),
+            };
+            let node = match tree.node(&path) {
+                Ok(node) => node,
+                Err(e) if crate::backend::is_absent(&e) => continue,
+                Err(e) => return Err(e.into()),
+            };
+            let attr = node.stat()?;
+            if (attr.dev, attr.ino) == (place.dev, place.ino) && attr.kind == FileKind::Regular {
+                return Ok(node.open(access)?);
+            }
+        }
+        Err(Error::Stale)
+    }
+
+    fn add_open(&self, inode: &Arc<Inode>, opens: &mut Opens, object: Arc<Object>, flags: &OpenFlags) -> Opened {
+        let tier = inode.tier();
+        let mapped = opens.family.is_none() && self.is_still_mapped(opens, tier, &object);
+        let family = match opens.family {
+            Some(family) => family,
+            None if mapped => Family::Kernel,
+            None => self.choose_family(tier, flags.write),
+        };
+        opens.family = Some(family);
+        opens.total += 1;
+        opens.writers += u32::from(flags.write);
+        inode.used.store(self.now(), Ordering::Relaxed);
+        let serve = match family {
+            Family::Kernel => {
+                opens.maybe_mapped = true;
+                let direct = tier == Tier::Memory && flags.write;
+                if direct {
+                    // Stores through a mapping go to the backing file, and nobody tells us.
+                    opens.kernel_written = true;
+                    self.mark_dirty(inode, inode.place());
+                }
+                Serve::Kernel { object, direct }
+            }
+            // Two copies of what is in memory anyway would be one too many; a writer past the cache is faster.
+            Family::Daemon if tier == Tier::Memory || flags.write => Serve::Direct,
+            Family::Daemon => Serve::Cached,
+        };
+        let fh = self.handles.add_file(FileHandle { inode: inode.clone(), write: flags.write, sync: flags.sync });
+        Opened { fh, serve }
+    }
+
+    /// Whether a mapping lives on from handles that the kernel served: it must go on seeing what is written.
+    fn is_still_mapped(&self, opens: &mut Opens, tier: Tier, object: &Object) -> bool {
+        if tier != Tier::Memory || !opens.maybe_mapped {
+            return false;
+        }
+        opens.maybe_mapped = !lease::is_unheld(object).unwrap_or(false);
+        opens.maybe_mapped && self.passthrough.load(Ordering::Relaxed)
+    }
+
+    /// A reader of calm memory and everybody on disk is served by the kernel where that is possible; whoever writes
+    /// in memory comes to the daemon, so that pages are charged to it and the file can move while it is written.
+    fn choose_family(&self, tier: Tier, write: bool) -> Family {
+        let kernel = self.passthrough.load(Ordering::Relaxed)
+            && match tier {
+                Tier::Memory => !write && !self.budget.is_pressed(),
+                Tier::Disk => self.disk_leases,
+                Tier::Zarr => false,
+            };
+        if kernel { Family::Kernel } else { Family::Daemon }
+    }
+
+    /// The kernel would not serve `fh` itself: the daemon does, if this is the only handle.
+    ///
+    /// # Errors
+    /// `Busy` if other handles are already served by the kernel, beside which the daemon cannot serve one.
+    pub fn served_by_daemon(&self, fh: Fh, never_again: bool) -> Result<Serve> {
+        if never_again {
+            self.passthrough.store(false, Ordering::Relaxed);
+        }
+        let handle = self.handles.file(fh)?;
+        let mut opens = handle.inode.opens.lock();
+        if opens.total > 1 && opens.family == Some(Family::Kernel) {
+            return Err(Error::Busy("the kernel serves other handles of this file"));
+        }
+        opens.family = Some(Family::Daemon);
+        opens.maybe_mapped = false;
+        let cached = !handle.write && handle.inode.tier() != Tier::Memory;
+        Ok(if cached { Serve::Cached } else { Serve::Direct })
+    }
+
+    /// Closes a handle.
+    pub fn release(&self, fh: Fh) {
+        let Some(handle) = self.handles.remove_file(fh) else { return };
+        let inode = handle.inode.clone();
+        let closed = {
+            let mut opens = inode.opens.lock();
+            opens.total = opens.total.saturating_sub(1);
+            opens.writers = opens.writers.saturating_sub(u32::from(handle.write));
+            inode.used.store(self.now(), Ordering::Relaxed);
+            if opens.total == 0 {
+                opens.family = None;
+                inode.content.write().object.take()
+            } else {
+                None
+            }
+        };
+        // Closing the last descriptor of a deleted file frees its blocks: not under a lock.
+        drop(closed);
+        drop(handle);
+        let ino = inode.ino;
+        drop(inode);
+        self.inodes.remove_if_unused(ino);
+    }
+
+    /// A descriptor of the handle was closed: under a `strict` rule the file is durable when this returns.
+    pub fn flush(&self, fh: Fh) -> Result<()> {
+        let handle = self.handles.file(fh)?;
+        let strict = handle.write && {
+            let _names = self.namespace.read();
+            handle.inode.path().is_some_and(|path| self.router.decide(&path).durability == Durability::Strict)
+        };
+        if strict { self.fsync(fh, false) } else { Ok(()) }
+    }
+}

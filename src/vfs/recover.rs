@@ -1,0 +1,227 @@
+//! Starting from what an earlier daemon left in memory.
+//!
+//! The mirror tree tells which files there are; the journal tells which of them are clean, what they shadow, and
+//! whether a rename was under way. Nothing is copied here: a mount is ready as soon as the tree has been read.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::identity::Place;
+use super::inode::{Inode, Reason};
+use super::journal::{Record, RenameIntent};
+use super::{Result, Vfs};
+use crate::model::{Attr, FileKind, Identity, RelPath, Tier};
+
+/// What was found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Files in memory.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Temporary files that were removed.
+    pub swept: u64,
+}
+
+/// The journal, read to its end.
+#[derive(Debug, Default)]
+struct Remembered {
+    over: HashMap<(u64, OsString), Option<Identity>>,
+    clean: HashMap<u64, Identity>,
+    publishing: HashMap<u64, (Identity, u64, u64)>,
+    rename: Option<RenameIntent>,
+}
+
+impl Remembered {
+    fn read(records: Vec<Record>) -> Remembered {
+        let mut all = Remembered::default();
+        for record in records {
+            match record {
+                Record::Over { memory, name, over } => {
+                    all.over.insert((memory, name), over);
+                }
+                Record::Clean { memory } => {
+                    all.clean.insert(memory.ino, memory);
+                }
+                Record::Dirty { memory } => {
+                    all.clean.remove(&memory);
+                }
+                Record::Publishing { memory, dev, ino } => {
+                    all.publishing.insert(memory.ino, (memory, dev, ino));
+                }
+                Record::Rename(intent) => all.rename = Some(*intent),
+                Record::Renamed => all.rename = None,
+            }
+        }
+        all
+    }
+}
+
+/// What recovery decides about one name in the mirror.
+enum Verdict {
+    /// Memory has what the disk does not; the name shadows this version.
+    Dirty(Option<Identity>),
+    /// The disk has it all, in this version.
+    Clean(Identity),
+    /// The disk has moved on without the copy.
+    Outdated,
+}
+
+impl Vfs {
+    /// Takes over the memory tier; called once, before anybody else knows the file system.
+    pub(super) fn recover(&self, records: Vec<Record>) -> Result<Recovered> {
+        let mut recovered = Recovered::default();
+        if !self.read_only {
+            recovered.swept += self.disk.tree().sweep_staging()? as u64;
+        }
+        let Some(memory) = &self.memory else { return Ok(recovered) };
+        recovered.swept += memory.tree().sweep_staging()? as u64;
+        let mut remembered = Remembered::read(records);
+        let reshadow = remembered.rename.take().map(|intent| self.finish_rename(&intent)).transpose()?.flatten();
+        let root = self.root.clone();
+        self.recover_dir(&root, &RelPath::root(), &remembered, reshadow.as_ref(), &mut recovered)?;
+        if let Some(journal) = &self.journal {
+            journal.rewrite(self.live_records().into_iter())?;
+        }
+        Ok(recovered)
+    }
+
+    /// Finishes a rename that had begun on disk; returns the intent if its ends must be looked at with care.
+    fn finish_rename(&self, intent: &RenameIntent) -> Result<Option<RenameIntent>> {
+        let disk = |path: &RelPath| -> Result<u64> { Ok(self.disk.tree().find(path)?.map_or(0, |attr| attr.ino)) };
+        let (from, to) = (disk(&intent.from)?, disk(&intent.to)?);
+        let begun = match intent.disk {
+            (0, second) => intent.exchange && second != 0 && from == second,
+            (first, _) => to == first,
+        };
+        if !begun {
+            return Ok(None);
+        }
+        let memory = self.memory()?;
+        let there = |path: &RelPath| -> Result<u64> { Ok(memory.tree().find(path)?.map_or(0, |attr| attr.ino)) };
+        let waiting = match intent.memory {
+            (0, second) => second != 0 && there(&intent.to)? == second,
+            (first, _) => there(&intent.from)? == first,
+        };
+        if waiting {
+            for path in [&intent.from, &intent.to] {
+                if let Some((dir, _)) = path.split() {
+                    memory.make_dirs(&dir)?;
+                }
+            }
+            self.rename_mirror(intent)?;
+            tracing::info!("finished the rename of {} to {} that was under way", intent.from, intent.to);
+        }
+        Ok(Some(intent.clone()))
+    }
+
+    fn recover_dir(
+        &self,
+        dir: &Arc<Inode>,
+        path: &RelPath,
+        remembered: &Remembered,
+        renamed: Option<&RenameIntent>,
+        recovered: &mut Recovered,
+    ) -> Result<()> {
+        let memory = self.memory()?;
+        dir.mirrored.store(true, Ordering::Release);
+        for entry in memory.tree().list(path)? {
+            let below = path.join(&entry.name);
+            if entry.kind != FileKind::Directory {
+                self.recover_file(dir, &below, remembered, renamed, recovered)?;
+                continue;
+            }
+            if !memory.holds_files(&below)? {
+                memory.remove_dirs(&below)?;
+                continue;
+            }
+            self.make_dir_again(&below)?;
+            let attr = self.disk.tree().stat(&below)?;
+            let inode = self.disk_inode(dir, &entry.name, &below, &attr, false);
+            self.recover_dir(&inode, &below, remembered, renamed, recovered)?;
+        }
+        Ok(())
+    }
+
+    fn recover_file(
+        &self,
+        dir: &Arc<Inode>,
+        path: &RelPath,
+        remembered: &Remembered,
+        renamed: Option<&RenameIntent>,
+        recovered: &mut Recovered,
+    ) -> Result<()> {
+        let tree = self.memory()?.tree();
+        let attr = tree.stat(path)?;
+        let Some((_, name)) = path.split() else { return Ok(()) };
+        let moved = renamed.is_some_and(|intent| [&intent.from, &intent.to].contains(&path));
+        let verdict = self.judge(path, name, &attr, remembered, moved)?;
+        if matches!(verdict, Verdict::Outdated) {
+            tree.unlink(path)?;
+            return Ok(());
+        }
+        let known = self.inodes.resident(attr.ino);
+        if known.is_none() {
+            recovered.files += 1;
+            recovered.bytes += attr.size;
+        }
+        let inode = known.unwrap_or_else(|| self.recovered_inode(&attr));
+        match verdict {
+            Verdict::Clean(over) => {
+                inode.add_name(dir, name, Some(over));
+                self.count_clean(&inode, attr.blocks * 512);
+            }
+            Verdict::Dirty(over) => {
+                inode.add_name(dir, name, over);
+                inode.dirty.store(true, Ordering::Release);
+                self.uncount_clean(&inode);
+            }
+            Verdict::Outdated => {}
+        }
+        Ok(())
+    }
+
+    fn recovered_inode(&self, attr: &Attr) -> Arc<Inode> {
+        let place = Place::of(Tier::Memory, attr);
+        let ino = self.identities.ino(place);
+        let inode = self.inodes.get_or_insert(ino, false, || Inode::new(ino, attr.kind, place, Reason::Recovered));
+        let now = self.now();
+        for at in [&inode.dirty_since, &inode.changed, &inode.used] {
+            at.store(now, Ordering::Relaxed);
+        }
+        // Whatever was open or mapped through the kernel may still be.
+        inode.opens.lock().maybe_mapped = true;
+        self.inodes.settle(attr.ino, inode.clone());
+        inode
+    }
+
+    fn judge(
+        &self,
+        path: &RelPath,
+        name: &std::ffi::OsStr,
+        attr: &Attr,
+        remembered: &Remembered,
+        moved: bool,
+    ) -> Result<Verdict> {
+        let disk = self.disk.tree().find(path)?.map(|disk| disk.identity());
+        let over = remembered.over.get(&(attr.ino, name.to_owned())).copied().flatten();
+        let unchanged = remembered.clean.get(&attr.ino) == Some(&attr.identity());
+        // A copy of this file that was renamed into place just before the daemon was killed.
+        if let Some((version, dev, ino)) = remembered.publishing.get(&attr.ino)
+            && let Some(disk) = disk.filter(|disk| (disk.dev, disk.ino) == (*dev, *ino))
+            && over.is_none_or(|over| over.ino != *ino)
+        {
+            return Ok(if *version == attr.identity() { Verdict::Clean(disk) } else { Verdict::Dirty(Some(disk)) });
+        }
+        Ok(match (over, disk) {
+            (Some(over), Some(disk)) if over == disk && unchanged => Verdict::Clean(disk),
+            (Some(over), Some(disk)) if over == disk => Verdict::Dirty(Some(disk)),
+            // A rename moves the ctime of the disk file, and that of the copy.
+            (_, Some(disk)) if moved => Verdict::Dirty(Some(disk)),
+            (Some(_), _) if unchanged => Verdict::Outdated,
+            (over, _) => Verdict::Dirty(over),
+        })
+    }
+}

@@ -1,0 +1,297 @@
+//! Renaming in two trees at once.
+//!
+//! A name can be in memory, on disk, or in both. Each tree renames atomically; where both must, an intent goes into
+//! the journal first and the disk goes first, so that a successor of a killed daemon can finish what was begun, and so
+//! that the name's last durable version follows it. While it lasts, nobody else can look: the namespace is locked.
+
+use std::sync::Arc;
+
+use rustix::fs::RenameFlags;
+
+use super::identity::ROOT;
+use super::inode::Inode;
+use super::journal::{Record, RenameIntent};
+use super::lookup::Layers;
+use super::{Error, OWN_DIR, Result, Vfs};
+use crate::backend::Tree;
+use crate::model::{FileKind, Identity, Name, RelPath, Tier};
+
+/// What `renameat2(2)` may be asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RenameMode {
+    /// Replace what stands at the new name.
+    Replace,
+    /// Fail if anything does.
+    NoReplace,
+    /// Let the two names change places.
+    Exchange,
+}
+
+/// One end of a rename.
+struct End {
+    dir: Arc<Inode>,
+    name: Box<Name>,
+    path: RelPath,
+    layers: Layers,
+    inode: Option<Arc<Inode>>,
+    /// The memory name's shadow, where there is a memory name.
+    over: Option<Identity>,
+}
+
+impl End {
+    /// The disk inode that belongs to this name: not one that appeared under a memory name behind our back.
+    fn own_disk(&self) -> u64 {
+        match (self.layers.disk, self.layers.memory) {
+            (Some(disk), Some(_)) if self.over != Some(disk.identity()) => 0,
+            (Some(disk), _) => disk.ino,
+            (None, _) => 0,
+        }
+    }
+
+    fn memory(&self) -> u64 {
+        self.layers.memory.map_or(0, |attr| attr.ino)
+    }
+
+    fn is_dir(&self) -> bool {
+        self.inode.as_ref().is_some_and(|inode| inode.kind == FileKind::Directory)
+    }
+}
+
+impl Vfs {
+    /// Renames `name` in `parent` to `new_name` in `new_parent`.
+    pub fn rename(&self, parent: u64, name: &Name, new_parent: u64, new_name: &Name, mode: RenameMode) -> Result<()> {
+        self.check_writable()?;
+        if [(parent, name), (new_parent, new_name)].contains(&(ROOT, Name::new(OWN_DIR))) {
+            return Err(Error::Forbidden("this name is scopefs' own"));
+        }
+        let (from_dir, to_dir) = (self.dir_inode(parent)?, self.dir_inode(new_parent)?);
+        let replaced = {
+            let _names = self.namespace.write();
+            let from = self.end(from_dir, name)?;
+            let to = self.end(to_dir, new_name)?;
+            self.check_rename(&from, &to, mode)?;
+            if from.inode.as_ref().map(|inode| inode.ino) == to.inode.as_ref().map(|inode| inode.ino) {
+                // Two names of one file: POSIX wants both to stay.
+                return Ok(());
+            }
+            self.rename_ends(&from, &to, mode == RenameMode::Exchange)?;
+            to.inode.map(|inode| inode.ino)
+        };
+        if let Some(ino) = replaced {
+            self.inodes.remove_if_unused(ino);
+        }
+        Ok(())
+    }
+
+    fn end(&self, dir: Arc<Inode>, name: &Name) -> Result<End> {
+        let path = self.dir_path(&dir)?.join(name);
+        let inode = match self.find(&dir, name, false) {
+            Ok((inode, _)) => Some(inode),
+            Err(Error::NotFound) => None,
+            Err(e) => return Err(e),
+        };
+        // Read after the search, which may drop a clean copy that is out of date.
+        let layers = self.layers(&dir, &path)?;
+        let over = inode.as_ref().and_then(|inode| inode.over(&dir, name));
+        Ok(End { dir, name: name.into(), path, layers, inode, over })
+    }
+
+    fn check_rename(&self, from: &End, to: &End, mode: RenameMode) -> Result<()> {
+        if from.inode.is_none() {
+            return Err(Error::NotFound);
+        }
+        match mode {
+            RenameMode::NoReplace if to.inode.is_some() => return Err(Error::Exists),
+            RenameMode::Exchange if to.inode.is_none() => return Err(Error::NotFound),
+            RenameMode::Replace if to.inode.is_some() => match (from.is_dir(), to.is_dir()) {
+                (true, false) => return Err(Error::NotDirectory),
+                (false, true) => return Err(Error::IsDirectory),
+                (true, true) => self.check_empty_mirror(to)?,
+                (false, false) => {}
+            },
+            _ => {}
+        }
+        let outside = self.root.place().dev;
+        if [from, to].iter().any(|end| end.memory() != 0)
+            && [&from.dir, &to.dir].iter().any(|d| d.place().dev != outside)
+        {
+            return Err(Error::Io(rustix::io::Errno::XDEV.into()));
+        }
+        Ok(())
+    }
+
+    fn check_empty_mirror(&self, to: &End) -> Result<()> {
+        let mirrored = to.inode.as_ref().is_some_and(|inode| inode.is_mirrored());
+        match &self.memory {
+            Some(memory) if mirrored && memory.holds_files(&to.path)? => Err(Error::NotEmpty),
+            Some(memory) if mirrored => Ok(memory.remove_dirs(&to.path)?),
+            _ => Ok(()),
+        }
+    }
+
+    fn rename_ends(&self, from: &End, to: &End, exchange: bool) -> Result<()> {
+        let intent = RenameIntent {
+            exchange,
+            from: from.path.clone(),
+            to: to.path.clone(),
+            disk: (from.own_disk(), if exchange { to.own_disk() } else { disk_ino(to) }),
+            memory: (self.memory_ino(from)?, self.memory_ino(to)?),
+        };
+        self.disk.tree().forget_dirs();
+        if let Some(memory) = &self.memory {
+            memory.tree().forget_dirs();
+        }
+        if intent.memory == (0, 0) {
+            self.rename_on_disk(&intent)?;
+        } else if intent.disk.0 == 0 && (!exchange || intent.disk.1 == 0) {
+            self.shadow(from, to, exchange)?;
+            self.rename_in_memory(&intent, from, to)?;
+        } else {
+            self.note(&Record::Rename(Box::new(intent.clone())))?;
+            let on_disk = self.rename_on_disk(&intent);
+            if on_disk.is_ok() {
+                self.rename_in_memory(&intent, from, to)?;
+            }
+            self.note(&Record::Renamed)?;
+            on_disk?;
+        }
+        self.renamed(from, to, exchange, &intent)
+    }
+
+    /// Memory inode at an end; for a directory that of its mirror.
+    fn memory_ino(&self, end: &End) -> Result<u64> {
+        match &self.memory {
+            Some(memory) if end.is_dir() && end.inode.as_ref().is_some_and(|inode| inode.is_mirrored()) => {
+                Ok(memory.tree().find(&end.path)?.map_or(0, |attr| attr.ino))
+            }
+            _ => Ok(end.memory()),
+        }
+    }
+
+    /// The disk's part.
+    pub(super) fn rename_on_disk(&self, intent: &RenameIntent) -> Result<()> {
+        let tree = self.disk.tree();
+        match (intent.exchange, intent.disk) {
+            (false, (0, _)) | (true, (0, 0)) => Ok(()),
+            (false, _) => rename(tree, &intent.from, &intent.to, RenameFlags::empty()),
+            (true, (0, _)) => rename(tree, &intent.to, &intent.from, RenameFlags::NOREPLACE),
+            (true, (_, 0)) => rename(tree, &intent.from, &intent.to, RenameFlags::NOREPLACE),
+            (true, _) => rename(tree, &intent.from, &intent.to, RenameFlags::EXCHANGE),
+        }
+    }
+
+    fn rename_in_memory(&self, intent: &RenameIntent, from: &End, to: &End) -> Result<()> {
+        if intent.memory.0 != 0 {
+            self.mirror_dir(&to.dir)?;
+        }
+        if intent.memory.1 != 0 && intent.exchange {
+            self.mirror_dir(&from.dir)?;
+        }
+        self.rename_mirror(intent)
+    }
+
+    /// The mirror's part, where its directories exist.
+    pub(super) fn rename_mirror(&self, intent: &RenameIntent) -> Result<()> {
+        let tree = self.memory()?.tree();
+        match (intent.exchange, intent.memory) {
+            (_, (0, 0)) => Ok(()),
+            // A disk file came to stand under an older memory file of its new name.
+            (false, (0, _)) => Ok(tree.unlink(&intent.to)?),
+            (false, _) => rename(tree, &intent.from, &intent.to, RenameFlags::empty()),
+            (true, (0, _)) => rename(tree, &intent.to, &intent.from, RenameFlags::NOREPLACE),
+            (true, (_, 0)) => rename(tree, &intent.from, &intent.to, RenameFlags::NOREPLACE),
+            (true, _) => rename(tree, &intent.from, &intent.to, RenameFlags::EXCHANGE),
+        }
+    }
+
+    /// Before a memory name takes a place in memory alone: what it will shadow there.
+    fn shadow(&self, from: &End, to: &End, exchange: bool) -> Result<()> {
+        for (end, other) in [(from, to), (to, from)] {
+            if end.memory() == 0 || end.is_dir() || (!exchange && std::ptr::eq(end, to)) {
+                continue;
+            }
+            let over = shadowed_at(other);
+            self.note(&Record::Over { memory: end.memory(), name: other.name.to_os_string(), over })?;
+        }
+        Ok(())
+    }
+
+    /// Both trees have been changed; now what we know of them.
+    fn renamed(&self, from: &End, to: &End, exchange: bool, intent: &RenameIntent) -> Result<()> {
+        let disk_moved = intent.disk.0 != 0 || (exchange && intent.disk.1 != 0);
+        let dirs: Vec<(&End, &End)> = if exchange { vec![(from, to), (to, from)] } else { vec![(from, to)] };
+        if !exchange && let Some(lost) = &to.inode {
+            self.replaced(lost, to)?;
+        }
+        for (end, _) in &dirs {
+            if let Some(inode) = &end.inode {
+                inode.drop_name(&end.dir, &end.name);
+            }
+        }
+        for (end, other) in dirs {
+            let Some(inode) = &end.inode else { continue };
+            if inode.kind == FileKind::Directory && inode.is_mirrored() {
+                self.mark_mirrored(&other.dir);
+            }
+            let over = match end.memory() {
+                0 => None,
+                _ if disk_moved && end.own_disk() != 0 => self.reshadow(inode, end, other)?,
+                // The disk file that stood at the other name was exchanged away, or there was none.
+                _ if disk_moved => None,
+                _ => shadowed_at(other),
+            };
+            inode.add_name(&other.dir, &other.name, over);
+        }
+        if !disk_moved {
+            self.touch_dir(&from.dir)?;
+            if from.dir.ino != to.dir.ino {
+                self.touch_dir(&to.dir)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A memory file moved together with the disk file that it shadows, whose ctime has changed with that.
+    fn reshadow(&self, inode: &Inode, end: &End, other: &End) -> Result<Option<Identity>> {
+        let over = self.disk.tree().stat(&other.path)?.identity();
+        self.note(&Record::Over { memory: end.memory(), name: other.name.to_os_string(), over: Some(over) })?;
+        if !inode.is_dirty() {
+            let memory = self.memory()?.tree().stat(&other.path)?.identity();
+            self.note(&Record::Clean { memory })?;
+        }
+        Ok(Some(over))
+    }
+
+    /// The file that stood at the new name has lost it.
+    fn replaced(&self, lost: &Arc<Inode>, to: &End) -> Result<()> {
+        lost.drop_name(&to.dir, &to.name);
+        let last = if lost.tier() == Tier::Memory { to.layers.memory } else { to.layers.disk };
+        if let Some(last) = last
+            && (last.nlink == 1 || lost.kind == FileKind::Directory)
+        {
+            if lost.kind != FileKind::Directory && to.own_disk() != 0 {
+                self.count_disk(-1, -(last.size as i64));
+            }
+            self.mark_gone(lost, last);
+        }
+        Ok(())
+    }
+}
+
+fn rename(tree: &Tree, from: &RelPath, to: &RelPath, flags: RenameFlags) -> Result<()> {
+    Ok(tree.rename(from, to, flags)?)
+}
+
+/// Whatever disk inode stands at an end, ours or not.
+fn disk_ino(end: &End) -> u64 {
+    end.layers.disk.map_or(0, |attr| attr.ino)
+}
+
+/// What a memory file shadows that takes the place of `end` in memory alone. If the disk file there is not the one
+/// that the present memory file knows, the older version is passed on: publishing will see the conflict.
+fn shadowed_at(end: &End) -> Option<Identity> {
+    match (end.layers.memory, end.layers.disk) {
+        (Some(_), Some(disk)) if end.over != Some(disk.identity()) => end.over,
+        (_, disk) => disk.map(|disk| disk.identity()),
+    }
+}

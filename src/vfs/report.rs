@@ -1,0 +1,283 @@
+//! What the file system tells about itself.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::inode::{Inode, Reason};
+use super::journal::Record;
+use super::{Error, MoveError, Result, Vfs};
+use crate::model::{Attr, RelPath, State, Tier};
+
+/// Failures kept for `status`; older ones make room.
+const FAILURES: usize = 100;
+
+/// A file that could not be brought home.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Where it is in the tree.
+    pub path: RelPath,
+    /// What went wrong.
+    pub cause: String,
+    /// The inode, to take the entry back when it is mended.
+    pub ino: u64,
+}
+
+/// Figures for `status`.
+#[derive(Debug, Clone, Default)]
+pub struct Figures {
+    /// Files in memory.
+    pub memory_files: u64,
+    /// Bytes in memory.
+    pub memory_bytes: u64,
+    /// Files known on disk, and their bytes.
+    pub disk_files: u64,
+    /// See `disk_files`.
+    pub disk_bytes: u64,
+    /// Whether the disk's figures cover the whole tree.
+    pub disk_complete: bool,
+    /// Files that only memory has in full.
+    pub dirty_files: u64,
+    /// Their bytes.
+    pub dirty_bytes: u64,
+    /// Age of the oldest change that the home does not have.
+    pub oldest_dirty: Option<Duration>,
+    /// Open file handles.
+    pub open_handles: u64,
+    /// Files brought home since the mount began.
+    pub materialized_files: u64,
+    /// Their bytes.
+    pub materialized_bytes: u64,
+    /// Attempts to bring a file home that failed.
+    pub failed: u64,
+    /// Files brought up into memory.
+    pub promoted_files: u64,
+    /// Inodes known.
+    pub inodes: u64,
+    /// What could not be brought home and has not been mended since.
+    pub failures: Vec<Failure>,
+    /// Files that stand beside what somebody else wrote meanwhile.
+    pub conflicts: Vec<RelPath>,
+    /// The home has no room for more.
+    pub home_full: bool,
+}
+
+/// All there is to say about one file.
+#[derive(Debug, Clone)]
+pub struct Explained {
+    /// Where its bytes are.
+    pub tier: Tier,
+    /// Whether the home has them.
+    pub state: State,
+    /// The rule that decided, as it is called.
+    pub rule: String,
+    /// Why, in a sentence.
+    pub reason: String,
+    /// Attributes, as the mount shows them.
+    pub attr: Attr,
+    /// Where the bytes can be found, relative to the workspace or to the tmpfs.
+    pub stored_at: RelPath,
+    /// Allocated bytes.
+    pub stored_size: u64,
+}
+
+impl Vfs {
+    /// Figures as they are now.
+    pub fn figures(&self) -> Figures {
+        let mut figures = Figures {
+            open_handles: self.handles.count() as u64,
+            materialized_files: self.counters.materialized_files.load(Ordering::Relaxed),
+            materialized_bytes: self.counters.materialized_bytes.load(Ordering::Relaxed),
+            failed: self.counters.failed.load(Ordering::Relaxed),
+            promoted_files: self.counters.promoted_files.load(Ordering::Relaxed),
+            disk_files: self.counters.disk_files.load(Ordering::Relaxed).max(0) as u64,
+            disk_bytes: self.counters.disk_bytes.load(Ordering::Relaxed).max(0) as u64,
+            disk_complete: self.counters.disk_counted.load(Ordering::Relaxed),
+            inodes: self.inodes.len() as u64,
+            failures: self.failures.lock().clone(),
+            conflicts: self.conflicts.lock().clone(),
+            home_full: self.budget.is_home_full(),
+            ..Figures::default()
+        };
+        let now = self.now();
+        for inode in self.inodes.residents() {
+            let attr = {
+                let _names = self.namespace.read();
+                self.attr(&inode)
+            };
+            let Ok(attr) = attr else { continue };
+            figures.memory_files += 1;
+            figures.memory_bytes += attr.size;
+            if inode.is_dirty() {
+                figures.dirty_files += 1;
+                figures.dirty_bytes += attr.size;
+                let age = Duration::from_millis(now.saturating_sub(inode.dirty_since.load(Ordering::Relaxed)));
+                figures.oldest_dirty = figures.oldest_dirty.max(Some(age));
+            }
+        }
+        figures
+    }
+
+    /// Rule, tier, state and reason of the file at `path`.
+    pub fn explain(&self, path: &RelPath) -> Result<Explained> {
+        let _names = self.namespace.read();
+        let (inode, attr) = self.walk(path)?;
+        let decision = self.router.decide(path);
+        let explained = Explained {
+            tier: inode.tier(),
+            state: self.state(&inode),
+            rule: self.rule_name(&inode),
+            reason: format!("{}; {}", why(inode.reason()), self.router.explain(&decision)),
+            attr,
+            stored_at: path.clone(),
+            stored_size: attr.blocks * 512,
+        };
+        let ino = inode.ino;
+        drop(inode);
+        self.inodes.remove_if_unused(ino);
+        Ok(explained)
+    }
+
+    /// Files at and below `path`, for operations on whole trees.
+    pub fn files_below(&self, path: &RelPath) -> Result<Vec<RelPath>> {
+        let (inode, _) = {
+            let _names = self.namespace.read();
+            self.walk(path)?
+        };
+        if inode.kind != crate::model::FileKind::Directory {
+            return Ok(vec![path.clone()]);
+        }
+        let fh = self.opendir_inode(inode);
+        let entries = self.readdir(fh, true);
+        self.releasedir(fh);
+        let mut files = Vec::new();
+        for entry in entries?.iter().filter(|entry| entry.name != "." && entry.name != "..") {
+            match entry.kind {
+                crate::model::FileKind::Directory => files.extend(self.files_below(&path.join(&entry.name))?),
+                crate::model::FileKind::Regular => files.push(path.join(&entry.name)),
+                _ => {}
+            }
+        }
+        Ok(files)
+    }
+
+    fn opendir_inode(&self, inode: std::sync::Arc<Inode>) -> super::Fh {
+        self.handles.add_dir(inode)
+    }
+
+    /// Moves the file at `path`.
+    pub fn migrate_path(&self, path: &RelPath, tier: Tier) -> std::result::Result<(), MoveError> {
+        let (inode, _) = {
+            let _names = self.namespace.read();
+            self.walk(path)?
+        };
+        self.migrate(&inode, tier)
+    }
+
+    /// The rule that decides about an inode, as it is called.
+    pub(super) fn rule_name(&self, inode: &Inode) -> String {
+        let Some(path) = inode.path() else { return "none: the file has no name any more".to_owned() };
+        self.router.rule(self.router.decide(&path).rule).name.clone()
+    }
+
+    /// Remembers a failure, and gives it back as what the caller reports.
+    pub(super) fn failed(&self, inode: &Inode, error: Error) -> MoveError {
+        self.counters.failed.fetch_add(1, Ordering::Relaxed);
+        let path = inode.path().unwrap_or_default();
+        tracing::error!("{path} could not be brought from memory to disk and stays in memory: {error}");
+        let mut failures = self.failures.lock();
+        failures.retain(|failure| failure.ino != inode.ino);
+        if failures.len() >= FAILURES {
+            failures.remove(0);
+        }
+        failures.push(Failure { path, cause: error.to_string(), ino: inode.ino });
+        MoveError::Failed(error)
+    }
+
+    /// What had failed has succeeded.
+    pub(super) fn mended(&self, inode: &Inode) {
+        let mut failures = self.failures.lock();
+        if !failures.is_empty() {
+            failures.retain(|failure| failure.ino != inode.ino);
+        }
+    }
+
+    /// Files and bytes came to the disk, or left it.
+    pub(super) fn count_disk(&self, files: i64, bytes: i64) {
+        self.counters.disk_files.fetch_add(files, Ordering::Relaxed);
+        self.counters.disk_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Walks the workspace once, so that the disk's figures cover it; `stop` ends the walk early.
+    pub fn count_tree(&self, stop: &std::sync::atomic::AtomicBool) {
+        let mut dirs = vec![RelPath::root()];
+        let (mut files, mut bytes) = (0, 0);
+        while let Some(dir) = dirs.pop() {
+            if stop.load(Ordering::Relaxed) {
+                return;
+            }
+            let Ok(entries) = self.disk.tree().list(&dir) else { continue };
+            for entry in entries {
+                let path = dir.join(&entry.name);
+                match entry.kind {
+                    crate::model::FileKind::Directory if dir.is_root() && entry.name == super::OWN_DIR => {}
+                    crate::model::FileKind::Directory => dirs.push(path),
+                    crate::model::FileKind::Regular => {
+                        files += 1;
+                        bytes += self.disk.tree().stat(&path).map(|attr| attr.size as i64).unwrap_or(0);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        self.counters.disk_files.store(files, Ordering::Relaxed);
+        self.counters.disk_bytes.store(bytes, Ordering::Relaxed);
+        self.counters.disk_counted.store(true, Ordering::Relaxed);
+    }
+
+    /// Rewrites the journal when it has grown long.
+    pub(super) fn compact_journal(&self) {
+        let Some(journal) = self.journal.as_ref().filter(|journal| journal.is_long()) else { return };
+        // For writing: whatever makes a file clean or gives it a shadow holds this for reading.
+        let _names = self.namespace.write();
+        if let Err(e) = journal.rewrite(self.live_records().into_iter()) {
+            tracing::error!("cannot rewrite the memory tier's journal: {e}");
+        }
+    }
+
+    /// What the journal must say about the files in memory. Hold the namespace lock for writing.
+    pub(super) fn live_records(&self) -> Vec<Record> {
+        let mut records = Vec::new();
+        for inode in self.inodes.residents() {
+            let memory = inode.place().ino;
+            for dentry in inode.names.read().iter() {
+                if dentry.over.is_some() {
+                    records.push(Record::Over { memory, name: dentry.name.to_os_string(), over: dentry.over });
+                }
+            }
+            if !inode.is_dirty()
+                && let Some(path) = inode.path()
+                && let Some(attr) = self.memory.as_ref().and_then(|memory| memory.tree().find(&path).ok().flatten())
+            {
+                records.push(Record::Clean { memory: attr.identity() });
+            }
+        }
+        records
+    }
+}
+
+fn why(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Found => "found in the workspace",
+        Reason::Rule => "placed by its rule",
+        Reason::PressureAtCreate => "made on disk because memory was under pressure or the mount was ending",
+        Reason::Evicted => "brought to disk because memory was under pressure or the mount was ending",
+        Reason::Outgrown => "moved to disk while it was written, because it outgrew what memory had left",
+        Reason::Synced => "moved to disk because it is synced again and again",
+        Reason::Migrated => "moved on request",
+        Reason::Attributes => "moved to disk because it has many extended attributes",
+        Reason::Recovered => "was in memory when an earlier daemon ended",
+        Reason::Linked => "on disk because it has several names there",
+        Reason::OtherFileSystem => "on disk because its directory is on another file system than the workspace",
+        Reason::NoMemoryTier => "on disk because this mount has no memory tier",
+    }
+}
