@@ -23,11 +23,13 @@ pub fn detach(mountpoint: &Path, lazy: bool) -> io::Result<()> {
     Ok(rustix::mount::unmount(mountpoint, how | UnmountFlags::NOFOLLOW)?)
 }
 
-/// The program that mounts and unmounts for ordinary users.
+/// The program that mounts and unmounts for ordinary users, found as the FUSE library finds it: named by
+/// `FUSERMOUNT_PATH`, or in `PATH`.
 pub fn find_fusermount() -> Option<PathBuf> {
+    let named = std::env::var_os("FUSERMOUNT_PATH").map(PathBuf::from).into_iter();
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let usual = ["/usr/bin", "/bin", "/usr/local/bin"].map(PathBuf::from);
-    std::env::split_paths(&path).chain(usual).map(|dir| dir.join("fusermount3")).find(|file| file.is_file())
+    let found: Vec<PathBuf> = std::env::split_paths(&path).map(|dir| dir.join("fusermount3")).collect();
+    named.chain(found).find(|file| file.is_file())
 }
 
 fn fusermount(mountpoint: &Path, lazy: bool) -> io::Result<()> {

@@ -134,8 +134,8 @@ fn neighbours(workspace: &Path, mountpoint: &Path, mounts: &[Mount]) -> Result<(
             format!("{w} is a mount of scopefs already (of the workspace {source}); 'scopefs unmount {point}' ends it")
         } else {
             format!(
-                "{w} is inside the workspace {source}, which is mounted at {point}: it is served already; a workspace \
-                 in a workspace is refused"
+                "{w} is inside the workspace {source}, which is mounted at {point}, and a workspace in a workspace is \
+                 refused; use the files there as they are, or 'scopefs unmount {point}' first"
             )
         }));
     }

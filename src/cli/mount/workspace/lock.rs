@@ -9,9 +9,10 @@ use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::{LOCK, OWN_DIR, write_failure};
+use super::{LOCK, write_failure};
 use crate::cli::failure::Failure;
 use crate::control::WirePath;
+use crate::vfs::OWN_DIR;
 
 /// Who holds the lock: the content of the file, as JSON.
 #[derive(Debug, Serialize, Deserialize)]
@@ -97,7 +98,7 @@ fn held(file: &mut File, path: &Path) -> Failure {
             let remedy = if there == host() && boot == boot_id() {
                 format!("'scopefs unmount {mountpoint}' ends it; if it is not mounted any more, it is still writing")
             } else {
-                format!("unmount it there: one workspace is served by one machine at a time")
+                "unmount it there: one workspace is served by one machine at a time".to_owned()
             };
             format!("the workspace {shown} is in use: process {pid} on {there} serves it at {mountpoint}; {remedy}")
         }
