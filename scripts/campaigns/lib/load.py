@@ -53,7 +53,9 @@ class Chooser:
         return None if path in self.tree.names else path
 
     def _length(self):
-        return self.random.choice((self.random.randrange(1, 300), self.random.randrange(1, 9000), self.random.randrange(1, 70000)))
+        return self.random.choice(
+            (self.random.randrange(1, 300), self.random.randrange(1, 9000), self.random.randrange(1, 70000))
+        )
 
     def _seed(self):
         return self.random.randrange(1 << 30)
@@ -226,8 +228,8 @@ def _whole(written, length):
 
 
 def work(root, tree, seed, weights, journal, stop, doomed):
-    """The worker process: acts until told to stop or until the mount is dead. An error before the daemon was doomed is a
-    finding (`X` in the journal)."""
+    """The worker process: acts until told to stop or until the mount is dead. An error before the daemon was doomed is
+    a finding (`X` in the journal)."""
     os.umask(0)
     chooser, hand = Chooser(tree, seed, weights), Hand(root, tree)
     with open(journal, "wb", buffering=0) as lines:

@@ -4,6 +4,7 @@
 //! together, [`life`] carries the mount to its end, whichever way that comes; [`background`] runs it all in a process of
 //! its own.
 
+mod assemble;
 mod background;
 pub mod detach;
 pub mod helper;
@@ -12,6 +13,7 @@ mod options;
 mod preflight;
 mod process;
 mod serve;
+mod served;
 mod workspace;
 
 use std::path::{Path, PathBuf};

@@ -12,6 +12,7 @@ use std::thread::{Builder, JoinHandle};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 
+use super::assemble;
 use super::background::Announce;
 use super::life::{self, ControlService, Ending, Served};
 use super::preflight::{self, Checked, Surroundings};
@@ -47,17 +48,6 @@ pub struct Parts<'p> {
     pub limit: pressure::Limit,
     /// Status with everything in it that does not change: paths, limit, marks, process, notes.
     pub facts: Status,
-}
-
-/// Mounts, and returns when the mount can be used.
-///
-/// THE PLACE TO PLUG IN `vfs`, `materialize` and `fuse`.
-fn start(parts: Parts<'_>) -> Result<Arc<dyn Served>, Failure> {
-    let _ = parts.router;
-    Err(Failure::failed(format!(
-        "cannot mount {}: this build has no file system in it",
-        parts.checked.workspace.display()
-    )))
 }
 
 /// Serves a workspace until the mount ends. Errors before the mount can be used undo what was made; afterwards an error
@@ -171,7 +161,7 @@ impl Ground {
         router: Router,
         facts: Status,
     ) -> Result<Arc<dyn Served>, Failure> {
-        start(Parts {
+        assemble::start(Parts {
             workspace: &self.workspace,
             place: self.place.as_ref(),
             checked: &self.checked,
@@ -208,7 +198,7 @@ impl Ground {
         match self.place {
             Some(place) if clean => {
                 let shown_as = place.shown_as.clone();
-                if let Err(error) = place.remove() {
+                if let Err(error) = assemble::clear(&place).and_then(|()| place.remove()) {
                     empty = false;
                     let cause = format!("the memory of the workspace in {} is kept: {error}", shown_as.display());
                     tracing::error!("{cause}");
