@@ -28,6 +28,11 @@ pub fn count(number: u64) -> String {
     text
 }
 
+/// `1 file`, `12,345 files`.
+pub fn files(number: u64) -> String {
+    if number == 1 { "1 file".to_owned() } else { format!("{} files", count(number)) }
+}
+
 /// `12 s`, `3 min 5 s`, `2 h 10 min`.
 pub fn age(seconds: f64) -> String {
     let whole = seconds.max(0.0).round() as u64;
