@@ -425,13 +425,12 @@ impl Tree {
             Err(rustix::io::Errno::NOENT) => return self.try_publish(staged, path, Expected::Absent),
             Err(e) => return Err(e.into()),
         };
-        if there.identity() != version {
+        if !there.identity().is_same_version(&version) {
             return Ok(None);
         }
         sys::renameat_with(&**staging, temp, &*dir, name, RenameFlags::EXCHANGE)?;
         let out = attr_of(&sys::statat(&**staging, temp, AtFlags::SYMLINK_NOFOLLOW)?);
-        // ctime moves with the exchange itself, so it cannot be part of this comparison.
-        if (out.ino, out.size, out.mtime) != (version.ino, version.size, version.mtime) {
+        if !out.identity().is_same_version(&version) {
             sys::renameat_with(&**staging, temp, &*dir, name, RenameFlags::EXCHANGE)?;
             return Ok(None);
         }

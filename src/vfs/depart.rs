@@ -17,6 +17,7 @@ use super::delta::Delta;
 use super::identity::Place;
 use super::inode::{Dentry, Family, Inode, Opens, Reason};
 use super::journal::Record;
+use super::rename::is_version;
 use super::{Error, Result, Vfs};
 use crate::backend::{Access, Backend, Expected, Object, Owner, PublishError, Staged, Time, Times, lease};
 use crate::model::{Attr, RelPath, Tier};
@@ -172,7 +173,7 @@ impl Vfs {
             let Some(path) = dentry.parent.path().map(|dir| dir.join(&dentry.name)) else { continue };
             let node = self.disk.tree().node(&path)?;
             let attr = node.stat()?;
-            if Some(attr.identity()) != dentry.over {
+            if !is_version(dentry.over, &attr) {
                 continue;
             }
             let object = Arc::new(node.open(Access::Write).or_else(|_| node.open(Access::Read))?);

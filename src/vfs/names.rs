@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use super::identity::{Place, ROOT};
 use super::inode::{Inode, Reason};
 use super::journal::Record;
+use super::rename::is_version;
 use super::{Error, OWN_DIR, OpenFlags, Opened, Result, Room, Vfs};
 use crate::backend::{Object, Owner, Time, Times, Tree};
 use crate::model::{Attr, FileKind, Name, RelPath, Tier};
@@ -335,7 +336,7 @@ impl Vfs {
         let in_memory = layers.memory.is_some();
         // What appeared on disk behind our back is not what the caller saw and asked to remove.
         let over = inode.over(dir, name);
-        let ours = layers.disk.filter(|disk| !in_memory || over == Some(disk.identity()));
+        let ours = layers.disk.filter(|disk| !in_memory || is_version(over, disk));
         if let Some(disk) = &ours {
             self.disk.tree().unlink(path)?;
             if disk.nlink == 1 {
@@ -415,44 +416,21 @@ impl Vfs {
             return Err(Error::Exists);
         }
         let from = inode.path().ok_or(Error::NotFound)?;
-        let over = match inode.tier() {
-            Tier::Memory => self.link_in_memory(&inode, &from, &dir, &to)?,
-            _ => {
-                self.disk.tree().link(&from, &to)?;
-                None
+        // A disk file with several names never leaves the disk: a clean copy is given up, or becomes the newer version.
+        if inode.tier() == Tier::Memory && !inode.is_dirty() && !self.drop_copy(&inode)? {
+            self.mark_dirty(&inode, inode.place());
+        }
+        match inode.tier() {
+            Tier::Memory => {
+                self.mirror_dir(&dir)?;
+                self.memory()?.tree().link(&from, &to)?;
+                self.touch_dir(&dir)?;
             }
-        };
-        inode.add_name(&dir, new_name, over);
+            _ => self.disk.tree().link(&from, &to)?,
+        }
+        inode.add_name(&dir, new_name, None);
         inode.lookups.fetch_add(1, Ordering::AcqRel);
         self.attr(&inode)
-    }
-
-    /// Links in memory, and on disk too if the home has the file: disk first, for if only that is done, the copy in
-    /// memory no longer matches its disk file and is dropped.
-    fn link_in_memory(
-        &self,
-        inode: &Arc<Inode>,
-        from: &RelPath,
-        dir: &Arc<Inode>,
-        to: &RelPath,
-    ) -> Result<Option<crate::model::Identity>> {
-        self.mirror_dir(dir)?;
-        let memory = self.memory()?;
-        if inode.is_dirty() {
-            memory.tree().link(from, to)?;
-            self.touch_dir(dir)?;
-            return Ok(None);
-        }
-        self.disk.tree().link(from, to)?;
-        memory.tree().link(from, to)?;
-        // The link changed the ctime on both sides.
-        let over = self.disk.tree().stat(from)?.identity();
-        let version = memory.tree().stat(from)?;
-        self.refresh_clean(inode, version.identity(), over)?;
-        if let Some((_, name)) = to.split() {
-            self.note(&Record::Over { memory: version.ino, name: name.to_owned(), over: Some(over) })?;
-        }
-        Ok(Some(over))
     }
 
     /// Notes new identities of a clean file whose inode changed on both sides alike.

@@ -208,6 +208,10 @@ impl Vfs {
         let disk = self.disk.tree().find(path)?.map(|disk| disk.identity());
         let over = remembered.over.get(&(attr.ino, name.to_owned())).copied().flatten();
         let unchanged = remembered.clean.get(&attr.ino) == Some(&attr.identity());
+        // Whether a clean file's several names still belong together is easier seen on disk, which has all of it.
+        if unchanged && attr.nlink > 1 {
+            return Ok(Verdict::Outdated);
+        }
         // A copy of this file that was renamed into place just before the daemon was killed.
         if let Some((version, dev, ino)) = remembered.publishing.get(&attr.ino)
             && let Some(disk) = disk.filter(|disk| (disk.dev, disk.ino) == (*dev, *ino))
@@ -217,7 +221,7 @@ impl Vfs {
         }
         Ok(match (over, disk) {
             (Some(over), Some(disk)) if over == disk && unchanged => Verdict::Clean(disk),
-            (Some(over), Some(disk)) if over == disk => Verdict::Dirty(Some(disk)),
+            (Some(over), Some(disk)) if !unchanged && over.is_same_version(&disk) => Verdict::Dirty(Some(disk)),
             // A rename moves the ctime of the disk file, and that of the copy.
             (_, Some(disk)) if moved => Verdict::Dirty(Some(disk)),
             (Some(_), _) if unchanged => Verdict::Outdated,

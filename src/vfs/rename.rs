@@ -14,7 +14,7 @@ use super::journal::{Record, RenameIntent};
 use super::lookup::Layers;
 use super::{Error, OWN_DIR, Result, Vfs};
 use crate::backend::Tree;
-use crate::model::{FileKind, Identity, Name, RelPath, Tier};
+use crate::model::{Attr, FileKind, Identity, Name, RelPath, Tier};
 
 /// What `renameat2(2)` may be asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl End {
     /// The disk inode that belongs to this name: not one that appeared under a memory name behind our back.
     fn own_disk(&self) -> u64 {
         match (self.layers.disk, self.layers.memory) {
-            (Some(disk), Some(_)) if self.over != Some(disk.identity()) => 0,
+            (Some(disk), Some(_)) if !is_version(self.over, &disk) => 0,
             (Some(disk), _) => disk.ino,
             (None, _) => 0,
         }
@@ -282,6 +282,11 @@ fn rename(tree: &Tree, from: &RelPath, to: &RelPath, flags: RenameFlags) -> Resu
     Ok(tree.rename(from, to, flags)?)
 }
 
+/// Whether a disk file is the version that a memory name is known to shadow.
+pub(super) fn is_version(over: Option<Identity>, disk: &Attr) -> bool {
+    over.is_some_and(|over| over.is_same_version(&disk.identity()))
+}
+
 /// Whatever disk inode stands at an end, ours or not.
 fn disk_ino(end: &End) -> u64 {
     end.layers.disk.map_or(0, |attr| attr.ino)
@@ -291,7 +296,7 @@ fn disk_ino(end: &End) -> u64 {
 /// that the present memory file knows, the older version is passed on: publishing will see the conflict.
 fn shadowed_at(end: &End) -> Option<Identity> {
     match (end.layers.memory, end.layers.disk) {
-        (Some(_), Some(disk)) if end.over != Some(disk.identity()) => end.over,
+        (Some(_), Some(disk)) if !is_version(end.over, &disk) => end.over,
         (_, disk) => disk.map(|disk| disk.identity()),
     }
 }
