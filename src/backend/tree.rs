@@ -97,12 +97,12 @@ pub struct TreeEntry {
 
 /// An inode held by an O_PATH descriptor: its attributes can be changed whatever its permissions are.
 #[derive(Debug)]
-pub struct Node(OwnedFd);
+pub struct Node(Arc<OwnedFd>);
 
 impl Node {
     /// Attributes on the backend.
     pub fn stat(&self) -> io::Result<Attr> {
-        Ok(attr_of(&sys::statat(&self.0, "", AtFlags::EMPTY_PATH)?))
+        Ok(attr_of(&sys::statat(&*self.0, "", AtFlags::EMPTY_PATH)?))
     }
 
     /// Sets permission bits; not for symbolic links.
@@ -113,12 +113,12 @@ impl Node {
     /// Sets owner and group.
     pub fn set_owner(&self, owner: Owner) -> io::Result<()> {
         let (uid, gid) = owner.raw();
-        Ok(sys::chownat(&self.0, "", uid, gid, AtFlags::EMPTY_PATH)?)
+        Ok(sys::chownat(&*self.0, "", uid, gid, AtFlags::EMPTY_PATH)?)
     }
 
     /// Sets access and modification time.
     pub fn set_times(&self, times: Times) -> io::Result<()> {
-        Ok(sys::utimensat(&self.0, "", &times.raw(), AtFlags::EMPTY_PATH)?)
+        Ok(sys::utimensat(&*self.0, "", &times.raw(), AtFlags::EMPTY_PATH)?)
     }
 
     /// Its extended attributes.
@@ -135,7 +135,7 @@ impl Node {
 
     /// Syncs a directory's names.
     pub fn sync_dir(&self) -> io::Result<()> {
-        let fd = sys::openat(&self.0, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let fd = sys::openat(&*self.0, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         Ok(sys::fsync(fd)?)
     }
 
@@ -241,7 +241,12 @@ impl Tree {
     pub fn node(&self, path: &RelPath) -> io::Result<Node> {
         let (dir, name) = self.at(path)?;
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        Ok(Node(sys::openat(&*dir, name, flags, Mode::empty())?))
+        Ok(Node(Arc::new(sys::openat(&*dir, name, flags, Mode::empty())?)))
+    }
+
+    /// Holds the directory at `path`; cheaper than [`Tree::node`] where the directory was used just before.
+    pub fn dir_node(&self, path: &RelPath) -> io::Result<Node> {
+        self.dir(path).map(Node)
     }
 
     /// Opens a regular file.

@@ -6,6 +6,7 @@
 mod backing;
 mod errno;
 mod filesystem;
+mod forget;
 mod own_dir;
 mod reply;
 mod requests;
@@ -21,6 +22,7 @@ pub use own_dir::OwnFiles;
 
 use crate::vfs::Vfs;
 use filesystem::ScopeFs;
+use forget::Forgetter;
 
 /// How the file system is to be mounted.
 #[derive(Debug, Clone)]
@@ -49,6 +51,7 @@ pub struct Options {
 #[derive(Debug)]
 pub struct Mounted {
     session: BackgroundSession,
+    forgetter: Forgetter,
 }
 
 impl Mounted {
@@ -58,7 +61,7 @@ impl Mounted {
     /// Whatever the kernel, or `fusermount3` for an ordinary user, answers.
     pub fn start(vfs: Arc<Vfs>, mountpoint: &Path, options: &Options, own: OwnFiles) -> io::Result<Mounted> {
         let strict = vfs.router().any_strict();
-        let filesystem = ScopeFs::new(vfs, options.ttl, strict, own);
+        let filesystem = ScopeFs::new(vfs.clone(), options.ttl, strict, own);
         let mut config = Config::default();
         config.mount_options = mount_options(options);
         config.acl = if options.allow_other { SessionACL::All } else { SessionACL::Owner };
@@ -66,12 +69,15 @@ impl Mounted {
         config.clone_fd = true;
         let session = Session::new(filesystem, mountpoint, &config)?.spawn()?;
         raise_readahead(mountpoint);
-        Ok(Mounted { session })
+        let forgetter = Forgetter::start(vfs, session.notifier())?;
+        Ok(Mounted { session, forgetter })
     }
 
     /// Returns when the file system is unmounted and every request is answered.
     pub fn wait(self) -> io::Result<()> {
-        self.session.join()
+        let ended = self.session.join();
+        self.forgetter.stop();
+        ended
     }
 }
 

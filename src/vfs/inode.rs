@@ -325,6 +325,24 @@ impl InodeTable {
         self.resident.len()
     }
 
+    /// At most `most` disk files that are known only because the kernel remembers them, with a name of each.
+    pub fn remembered(&self, most: usize) -> Vec<(u64, Box<OsStr>)> {
+        let mut found = Vec::new();
+        for inode in self.by_ino.iter() {
+            if found.len() >= most {
+                break;
+            }
+            // Open handles and files in memory hold further references.
+            if inode.kind == FileKind::Directory || Arc::strong_count(&inode) > 1 {
+                continue;
+            }
+            if let Some(dentry) = inode.names.read().first() {
+                found.push((dentry.parent.ino, dentry.name.clone()));
+            }
+        }
+        found
+    }
+
     /// How many inodes are known.
     pub fn len(&self) -> usize {
         self.by_ino.len()

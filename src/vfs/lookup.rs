@@ -9,6 +9,11 @@ use super::{Error, OWN_DIR, Result, Vfs};
 use crate::backend::is_absent;
 use crate::model::{Attr, FileKind, Name, RelPath, Tier};
 
+/// What an inode and its place in the tables take, measured.
+const BYTES_PER_INODE: u64 = 512;
+/// However small the limit, this many inodes are always remembered.
+const INODES_LEAST: usize = 10_000;
+
 /// What stands at one name in the two trees.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Layers {
@@ -37,6 +42,14 @@ impl Vfs {
     /// The kernel forgets `count` lookups of `ino`.
     pub fn forget(&self, ino: u64, count: u64) {
         self.inodes.forget(ino, count);
+    }
+
+    /// Names (directory and name) that the kernel should be asked to forget, because remembering them takes more of
+    /// the memory limit than a sixteenth: what the kernel forgets, we may.
+    pub fn names_to_forget(&self) -> Vec<(u64, Box<Name>)> {
+        let most = (self.budget.limit() / 16 / BYTES_PER_INODE) as usize;
+        let over = self.inodes.len().saturating_sub(most.max(INODES_LEAST));
+        if over == 0 { Vec::new() } else { self.inodes.remembered(over + most / 8) }
     }
 
     /// Attributes, as they are now.

@@ -45,6 +45,7 @@ use parking_lot::{Mutex, RwLock};
 pub use attributes::{Changes, Times};
 pub use budget::{Budget, Gauge, Room};
 pub use depart::{Goal, MoveError};
+pub use durable::Progress;
 pub use error::{Error, Result};
 pub use evict::Relief;
 pub use gauge::SystemGauge;

@@ -243,7 +243,7 @@ impl Vfs {
 
     /// What a new file in `dir` gets from its directory and its creator.
     fn birth(&self, dir: &Inode, perm: u16, creator: Creator) -> Result<Birth> {
-        let node = self.disk.tree().node(&self.dir_path(dir)?)?;
+        let node = self.disk.tree().dir_node(&self.dir_path(dir)?)?;
         let above = node.stat()?;
         let default_acl = match node.xattrs().get(OsStr::new(DEFAULT_ACL)) {
             Ok(acl) => acl,
@@ -283,7 +283,7 @@ impl Vfs {
 
     /// A name in `dir` changed in memory alone: the directory's times move on disk.
     pub(super) fn touch_dir(&self, dir: &Inode) -> Result<()> {
-        let node = self.disk.tree().node(&self.dir_path(dir)?)?;
+        let node = self.disk.tree().dir_node(&self.dir_path(dir)?)?;
         match node.set_times(Times { atime: Time::Keep, mtime: Time::Now }) {
             // An ordinary user may write in a directory that is not theirs, but not set its times: only the owner may.
             Err(e) if e.raw_os_error() == Some(libc::EPERM) => Ok(()),

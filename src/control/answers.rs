@@ -1,0 +1,252 @@
+//! What a daemon answers on its control socket: the file system's figures and moves in the words of the protocol.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::status::{self, Amount, Explained, Status, Stored, Tiers};
+use super::{Counts, Event, FileError, Outcome, Progress, Reply, Request, Service, WirePath};
+use crate::model::{RelPath, Tier};
+use crate::pressure::{MemoryProbe, pressure};
+use crate::vfs::{self, MoveError, Vfs};
+
+/// What does not change while a mount lasts.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// The backing directory, absolute.
+    pub workspace: PathBuf,
+    /// Where it is seen, absolute.
+    pub mountpoint: PathBuf,
+    /// What set the memory limit, in words.
+    pub limit_because: String,
+    /// Where a person can look at the files in memory.
+    pub tmpfs: Option<PathBuf>,
+    /// The control socket.
+    pub control: Option<PathBuf>,
+    /// What a person should know of how the mount came to be.
+    pub notes: Vec<String>,
+    /// Mounted with `-o ro`.
+    pub read_only: bool,
+}
+
+/// Ends the mount: brings everything home, unmounts, and returns when all is durable. The first argument asks to
+/// detach although files are open.
+pub type End = dyn Fn(bool, &mut dyn FnMut(Event)) -> Reply + Send + Sync;
+
+/// The daemon's side of every request.
+pub struct Answers {
+    vfs: Arc<Vfs>,
+    probe: Arc<dyn MemoryProbe>,
+    facts: Facts,
+    end: Box<End>,
+}
+
+impl Answers {
+    /// Answers about `vfs`; `end` ends the mount.
+    pub fn new(vfs: Arc<Vfs>, probe: Arc<dyn MemoryProbe>, facts: Facts, end: Box<End>) -> Answers {
+        Answers { vfs, probe, facts, end }
+    }
+
+    /// The whole mount in figures.
+    pub fn status(&self) -> Status {
+        status_of(&self.vfs, &*self.probe, &self.facts)
+    }
+
+    fn explain(&self, paths: &[WirePath]) -> Reply {
+        let mut explained = Vec::new();
+        let mut errors = Vec::new();
+        for path in paths {
+            match relative(path).and_then(|rel| self.vfs.explain(&rel).map_err(|e| error(path, None, &e.to_string()))) {
+                Ok(found) => explained.push(self.explained(path, found)),
+                Err(e) => errors.push(e),
+            }
+        }
+        reply(Outcome::Explained(explained), errors)
+    }
+
+    fn explained(&self, path: &WirePath, found: vfs::Explained) -> Explained {
+        let top = match (found.tier, &self.facts.tmpfs) {
+            (Tier::Memory, Some(tmpfs)) => tmpfs.join("tree"),
+            _ => self.facts.workspace.clone(),
+        };
+        Explained {
+            path: path.clone(),
+            tier: found.tier,
+            state: found.state,
+            rule: found.rule,
+            reason: found.reason,
+            stored_at: top.join(found.stored_at.as_path()).into(),
+            size: found.attr.size,
+            stored_size: found.stored_size,
+        }
+    }
+
+    fn migrate(&self, paths: &[WirePath], to: Tier, dry_run: bool, events: &mut dyn FnMut(Event)) -> Reply {
+        let (files, mut errors) = self.files_of(paths);
+        let mut progress = Progress { total_files: files.len() as u64, ..Progress::default() };
+        let mut counts = Counts::default();
+        for path in files {
+            progress.current = Some(path.as_path().to_owned().into());
+            events(Event::Progress(progress.clone()));
+            let wire: WirePath = path.as_path().to_owned().into();
+            match self.vfs.explain(&path) {
+                Ok(found) if found.tier == to => counts.already += 1,
+                Ok(found) => match if dry_run { Ok(()) } else { self.vfs.migrate_path(&path, to) } {
+                    Ok(()) => {
+                        counts.files += 1;
+                        counts.bytes += found.attr.size;
+                        progress.done_bytes += found.attr.size;
+                    }
+                    Err(e) => errors.push(move_error(&wire, found.tier, &e)),
+                },
+                Err(e) => errors.push(error(&wire, None, &e.to_string())),
+            }
+            progress.done_files += 1;
+        }
+        progress.current = None;
+        events(Event::Progress(progress));
+        reply(Outcome::Moved(counts), errors)
+    }
+
+    fn files_of(&self, paths: &[WirePath]) -> (BTreeSet<RelPath>, Vec<FileError>) {
+        let mut files = BTreeSet::new();
+        let mut errors = Vec::new();
+        for path in paths {
+            let found = relative(path)
+                .and_then(|rel| self.vfs.files_below(&rel).map_err(|e| error(path, None, &e.to_string())));
+            match found {
+                Ok(found) => files.extend(found),
+                Err(e) => errors.push(e),
+            }
+        }
+        (files, errors)
+    }
+
+    fn sync(&self, paths: &[WirePath], events: &mut dyn FnMut(Event)) -> Reply {
+        let root = [WirePath::from("")];
+        let paths = if paths.is_empty() { &root[..] } else { paths };
+        let mut counts = Counts::default();
+        let mut errors = Vec::new();
+        for path in paths {
+            let synced = relative(path).and_then(|rel| {
+                self.vfs.explain(&rel).map_err(|e| error(path, None, &e.to_string()))?;
+                let mut last = vfs::Progress::default();
+                let failed = self
+                    .vfs
+                    .sync_below(&rel, &mut |progress| {
+                        last = progress.clone();
+                        events(Event::Progress(progress_of(progress)));
+                    })
+                    .map_err(|e| error(path, None, &e.to_string()))?;
+                counts.files += last.files;
+                counts.bytes += last.bytes;
+                Ok(failed)
+            });
+            match synced {
+                Ok(failed) => errors.extend(failures(&failed)),
+                Err(e) => errors.push(e),
+            }
+        }
+        reply(Outcome::Moved(counts), errors)
+    }
+}
+
+impl Service for Answers {
+    fn handle(&self, request: Request, events: &mut dyn FnMut(Event)) -> Reply {
+        match request {
+            Request::Status => Reply::Done(Outcome::Status(Box::new(self.status()))),
+            Request::Explain { paths } => self.explain(&paths),
+            Request::Migrate { paths, to, dry_run } => self.migrate(&paths, to, dry_run, events),
+            Request::Sync { paths } => self.sync(&paths, events),
+            // Nothing is sealed yet, so every file is plain already.
+            Request::Unmount { plain: _, lazy } => (self.end)(lazy, events),
+        }
+    }
+}
+
+/// The figures of a mount in the words of the fixed surface.
+pub fn status_of(vfs: &Vfs, probe: &dyn MemoryProbe, facts: &Facts) -> Status {
+    let figures = vfs.figures();
+    let budget = vfs.budget();
+    let (high, low) = budget.marks();
+    let (limit_bytes, used_bytes) = (budget.limit(), budget.held());
+    let amount = |files, bytes| Amount { files, bytes };
+    Status {
+        workspace: facts.workspace.clone().into(),
+        mountpoint: facts.mountpoint.clone().into(),
+        memory: status::Memory {
+            limit_bytes,
+            limit_because: facts.limit_because.clone(),
+            used_bytes,
+            pressure: pressure(used_bytes, limit_bytes, &probe.sample()),
+            high,
+            low,
+        },
+        tiers: Tiers {
+            memory: amount(figures.memory_files, figures.memory_bytes),
+            disk: amount(figures.disk_files, figures.disk_bytes),
+            zarr: Stored::default(),
+            complete: figures.disk_complete,
+        },
+        dirty: amount(figures.dirty_files, figures.dirty_bytes),
+        oldest_dirty_seconds: figures.oldest_dirty.map(|age| age.as_secs_f64()),
+        open_handles: figures.open_handles,
+        materialized: status::Materialized {
+            files: figures.materialized_files,
+            bytes: figures.materialized_bytes,
+            failed: figures.failed,
+        },
+        failed_files: figures.failures.iter().map(|f| error(&wire(&f.path), Some(Tier::Memory), &f.cause)).collect(),
+        conflicts: figures.conflicts.iter().map(wire).collect(),
+        home_full: figures.home_full,
+        read_only: facts.read_only,
+        tmpfs: facts.tmpfs.clone().map(WirePath::from),
+        pid: std::process::id(),
+        control: facts.control.clone().map(WirePath::from),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        notes: facts.notes.clone(),
+        ..Status::default()
+    }
+}
+
+/// How far the file system says it is, in the words of the protocol.
+pub fn progress_of(progress: &vfs::Progress) -> Progress {
+    Progress {
+        done_files: progress.files,
+        total_files: progress.of_files,
+        done_bytes: progress.bytes,
+        total_bytes: progress.of_bytes,
+        current: progress.current.as_ref().map(wire),
+    }
+}
+
+/// Files that could not be brought home, with what to do about it.
+pub fn failures(failed: &[(RelPath, MoveError)]) -> Vec<FileError> {
+    failed.iter().map(|(path, e)| move_error(&wire(path), Tier::Memory, e)).collect()
+}
+
+fn wire(path: &RelPath) -> WirePath {
+    path.as_path().to_owned().into()
+}
+
+fn relative(path: &WirePath) -> Result<RelPath, FileError> {
+    RelPath::from_path(path.as_path())
+        .ok_or_else(|| error(path, None, "not a path inside the mount"))
+}
+
+fn error(path: &WirePath, tier: Option<Tier>, cause: &str) -> FileError {
+    FileError { path: path.clone(), tier, cause: cause.to_owned(), remedy: None }
+}
+
+fn move_error(path: &WirePath, tier: Tier, cause: &MoveError) -> FileError {
+    let remedy = match cause {
+        MoveError::Held => "close the programs that have it open, and try again",
+        MoveError::NotThere => "look again with scopefs explain",
+        MoveError::Failed(_) => "mend the cause and try again; the file stays readable where it is",
+    };
+    error(path, Some(tier), &cause.to_string()).with_remedy(remedy)
+}
+
+fn reply(outcome: Outcome, errors: Vec<FileError>) -> Reply {
+    if errors.is_empty() { Reply::Done(outcome) } else { Reply::Failed { errors, done: Some(outcome) } }
+}
