@@ -41,8 +41,10 @@ pub struct Options {
     pub exec: bool,
     /// Keep access times.
     pub atime: bool,
-    /// How long the kernel may trust names and attributes.
-    pub ttl: Duration,
+    /// How long the kernel may trust attributes.
+    pub attr_ttl: Duration,
+    /// How long the kernel may trust names, present or absent.
+    pub entry_ttl: Duration,
     /// Threads that answer requests.
     pub threads: usize,
 }
@@ -61,7 +63,7 @@ impl Mounted {
     /// Whatever the kernel, or `fusermount3` for an ordinary user, answers.
     pub fn start(vfs: Arc<Vfs>, mountpoint: &Path, options: &Options, own: OwnFiles) -> io::Result<Mounted> {
         let strict = vfs.router().any_strict();
-        let filesystem = ScopeFs::new(vfs.clone(), options.ttl, strict, own);
+        let filesystem = ScopeFs::new(vfs.clone(), (options.attr_ttl, options.entry_ttl), strict, own);
         let mut config = Config::default();
         config.mount_options = mount_options(options);
         config.acl = if options.allow_other { SessionACL::All } else { SessionACL::Owner };

@@ -5,6 +5,7 @@ The last line is `N passed, N failed, N skipped`; the exit code is 0, 1, 2 (wron
 """
 
 import argparse
+import ctypes
 import os
 import pathlib
 import random
@@ -19,6 +20,8 @@ import traceback
 REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 TOOLS = REPOSITORY / ".tools"
 SKIP_CODE = 77
+# linux/prctl.h
+PR_SET_CHILD_SUBREAPER = 36
 
 
 class Skip(Exception):
@@ -117,6 +120,19 @@ def _remove(folder):
     subprocess.run(["rm", "-rf", "--one-file-system", os.fspath(folder)], check=False)
 
 
+def _adopt_orphans():
+    """Daemons that detach from us come back to us when they end, even where the first process reaps nobody."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _reap():
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
+
+
 def _interrupted(number, _frame):
     raise KeyboardInterrupt(f"signal {number}")
 
@@ -134,6 +150,7 @@ def run(manual, body, arguments=None):
     sys.stdout.reconfigure(errors="backslashreplace", line_buffering=True)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupted)
+    _adopt_orphans()
     campaign = Campaign(options)
     if options.keep:
         print(f"kept in {campaign.scratch}")
@@ -148,6 +165,7 @@ def run(manual, body, arguments=None):
     finally:
         # Also when nobody reads what we print any more.
         campaign.undo()
+        _reap()
     sys.exit(campaign.finish())
 
 

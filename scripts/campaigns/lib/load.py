@@ -13,6 +13,8 @@ from .model import MAKES_TIME, ROOT
 MOST_FILES, MOST_DIRECTORIES = 40, 12
 MOST_BYTES = 256 << 10
 OPEN_HANDLES = 3
+# A file that its owner may not write would stop everyone but root.
+MODES = (0o640, 0o600, 0o755, 0o444) if os.geteuid() == 0 else (0o640, 0o600, 0o755)
 RENAME_EXCHANGE = 2
 AT_FDCWD = -100
 MIXED = {
@@ -51,7 +53,9 @@ class Chooser:
         return None if path in self.tree.names else path
 
     def _length(self):
-        return self.random.choice((self.random.randrange(1, 300), self.random.randrange(1, 9000), self.random.randrange(1, 70000)))
+        return self.random.choice(
+            (self.random.randrange(1, 300), self.random.randrange(1, 9000), self.random.randrange(1, 70000))
+        )
 
     def _seed(self):
         return self.random.randrange(1 << 30)
@@ -119,7 +123,7 @@ class Chooser:
 
     def _chmod(self):
         name = self._file()
-        return ("chmod", name, self.random.choice((0o640, 0o600, 0o755, 0o444))) if name else None
+        return ("chmod", name, self.random.choice(MODES)) if name else None
 
     def _setxattr(self):
         name = self._file()
@@ -224,8 +228,8 @@ def _whole(written, length):
 
 
 def work(root, tree, seed, weights, journal, stop, doomed):
-    """The worker process: acts until told to stop or until the mount is dead. An error before the daemon was doomed is a
-    finding (`X` in the journal)."""
+    """The worker process: acts until told to stop or until the mount is dead. An error before the daemon was doomed is
+    a finding (`X` in the journal)."""
     os.umask(0)
     chooser, hand = Chooser(tree, seed, weights), Hand(root, tree)
     with open(journal, "wb", buffering=0) as lines:

@@ -21,7 +21,9 @@ def tiff(seed):
         pixels[at : at + 16] = struct.pack("<8H", *(dice.randrange(2000, 60000) for _ in range(8)))
     tags = [(256, LONG, EDGE), (257, LONG, EDGE), (258, SHORT, 16), (259, SHORT, 1), (262, SHORT, 1), (273, LONG, 8),
             (277, SHORT, 1), (278, LONG, EDGE), (279, LONG, len(pixels))]  # fmt: skip
-    directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
+    directory = struct.pack("<H", len(tags)) + b"".join(
+        struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags
+    )
     return struct.pack("<2sHI", b"II", 42, 8 + len(pixels)) + bytes(pixels) + directory + bytes(4)
 
 
@@ -31,7 +33,7 @@ def make(root, images, owners):
     _images(os.path.join(root, b"Plate 7/TimePoint_1"), images)
     _links(root)
     _names(os.path.join(root, b"names"))
-    _oddities(os.path.join(root, b"odd"))
+    _oddities(os.path.join(root, b"odd"), unreadable=owners)
     if owners:
         _owners(os.path.join(root, b"owned"))
     _age(root)
@@ -68,16 +70,31 @@ def _links(root):
 
 def _names(folder):
     os.makedirs(folder)
-    names = [b"with\nnewline", b"not utf-8 \xff\xfe", b" leading and trailing ", b"-rf", b"*?[a]", b"quo'te\"s", b"back\\slash",
-             "Zellkern-Färbung µm².tif".encode(), "細胞.tif".encode(), b"x" * 255, b"...", b".hidden", b"tab\there", b"\x01\x7f",
-             b"name.scopefs-conflict-1", b"data.ome.zarr"]  # fmt: skip
+    names = [
+        b"with\nnewline",
+        b"not utf-8 \xff\xfe",
+        b" leading and trailing ",
+        b"-rf",
+        b"*?[a]",
+        b"quo'te\"s",
+        b"back\\slash",
+        "Zellkern-Färbung µm².tif".encode(),
+        "細胞.tif".encode(),
+        b"x" * 255,
+        b"...",
+        b".hidden",
+        b"tab\there",
+        b"\x01\x7f",
+        b"name.scopefs-conflict-1",
+        b"data.ome.zarr",
+    ]
     for name in names:
         with open(os.path.join(folder, name), "wb") as file:
             file.write(b"named " + name)
     os.makedirs(os.path.join(folder, b"folder\nwith \xff", b"d" * 200, b"e" * 200))
 
 
-def _oddities(folder):
+def _oddities(folder, unreadable):
     os.makedirs(os.path.join(folder, b"empty", b"emptier"))
     os.mkfifo(os.path.join(folder, b"fifo"), 0o622)
     with open(os.path.join(folder, b"sparse"), "wb") as file:
@@ -86,7 +103,7 @@ def _oddities(folder):
             file.seek(at)
             file.write(b"an island")
     open(os.path.join(folder, b"nothing"), "wb").close()
-    for mode in (0o000, 0o400, 0o444, 0o777, 0o4755, 0o2755, 0o1644):
+    for mode in (*([0o000] if unreadable else []), 0o400, 0o444, 0o777, 0o4755, 0o2755, 0o1644):
         path = os.path.join(folder, b"mode-%o" % mode)
         with open(path, "wb") as file:
             file.write(b"mode %o" % mode)
