@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use super::failure::{Failure, print, say};
+use crate::backend::KINDS;
 use crate::config::Config;
 use crate::route::{self, Router};
 
-/// The names that rules may use besides those the route room always knows.
+/// The names that rules may use.
 fn backends() -> Vec<&'static str> {
-    vec!["memory", "disk"]
+    KINDS.iter().map(|kind| kind.name).collect()
 }
 
 /// Says whether a configuration is right.

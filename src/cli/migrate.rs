@@ -3,7 +3,7 @@
 use super::args::MigrateArgs;
 use super::ask;
 use super::failure::{Failure, print, say};
-use super::output::{Meter, count, size};
+use super::output::{Meter, count, files, size};
 use crate::control::{Counts, Outcome, Request};
 use crate::model::Tier;
 
@@ -34,7 +34,7 @@ pub fn run(args: &MigrateArgs) -> Result<(), Failure> {
 
 fn summary(sum: &Counts, to: Tier, dry_run: bool, failed: usize) -> String {
     let verb = if dry_run { "would move" } else { "moved" };
-    let mut text = format!("{verb} {} files, {}, to {to}", count(sum.files), size(sum.bytes));
+    let mut text = format!("{verb} {}, {}, to {to}", files(sum.files), size(sum.bytes));
     if sum.already > 0 {
         text += &format!("; {} were there already", count(sum.already));
     }

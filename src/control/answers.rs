@@ -196,8 +196,7 @@ fn wire(path: &RelPath) -> WirePath {
 }
 
 fn relative(path: &WirePath) -> Result<RelPath, FileError> {
-    RelPath::from_path(path.as_path())
-        .ok_or_else(|| error(path, None, "not a path inside the mount"))
+    RelPath::from_path(path.as_path()).ok_or_else(|| error(path, None, "not a path inside the mount"))
 }
 
 fn error(path: &WirePath, tier: Option<Tier>, cause: &str) -> FileError {

@@ -383,7 +383,16 @@ impl Vfs {
         let node = self.disk.tree().node(&dir)?;
         let before = node.stat()?;
         let expected = dentry.over.map_or(Expected::Absent, Expected::Version);
-        let (landed, replaced) = match self.disk.publish(staged, path, expected) {
+        let published = match self.disk.publish(staged, path, expected) {
+            // The directory was removed, or replaced, while it was held open for speed.
+            Err(PublishError::Io(staged, e)) if crate::backend::is_absent(&e) => {
+                self.disk.tree().forget_dirs();
+                self.make_dir_again(&dir)?;
+                self.disk.publish(staged, path, expected)
+            }
+            published => published,
+        };
+        let (landed, replaced) = match published {
             Ok(_) => (path.clone(), dentry.over),
             Err(PublishError::Conflict(staged)) => (self.publish_beside(inode, staged, dentry, &dir, name)?, None),
             Err(PublishError::Io(_, e)) => return Err(self.failed(inode, e.into())),

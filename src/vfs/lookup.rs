@@ -245,6 +245,7 @@ impl Vfs {
             self.make_dir_again(&above)?;
         }
         tracing::warn!("{path} was removed from the workspace while files in it were only in memory: made again");
+        self.disk.tree().forget_dirs();
         match self.disk.tree().mkdir(path, 0o755) {
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
             made => Ok(made?),

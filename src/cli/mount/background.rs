@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -35,23 +36,31 @@ enum Said {
 #[derive(Debug)]
 pub struct Announce {
     piped: bool,
+    /// Standard error is the log. Until then it is the caller's, who hears everything through the pipe already.
+    logged: AtomicBool,
 }
 
 impl Announce {
     /// To the person at the terminal (`--foreground`).
     pub fn terminal() -> Announce {
-        Announce { piped: false }
+        Announce { piped: false, logged: AtomicBool::new(true) }
     }
 
     /// Something that the person should know.
     pub fn note(&self, text: &str) {
-        tracing::info!("{text}");
+        if self.logged.load(Ordering::Relaxed) {
+            tracing::info!("{text}");
+        }
         self.say(&Said::Note(text.to_owned()));
     }
 
     /// From now on the daemon's words go to this file; nothing changes in the foreground.
     pub fn log_to(&self, path: &Path) -> std::io::Result<()> {
-        if self.piped { process::redirect_stderr(path) } else { Ok(()) }
+        if self.piped {
+            process::redirect_stderr(path)?;
+            self.logged.store(true, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// The mount can be used; whoever waits is released.
@@ -66,6 +75,9 @@ impl Announce {
     }
 
     fn failed(&self, failure: &Failure) {
+        if self.logged.load(Ordering::Relaxed) {
+            tracing::error!("{}", failure.message);
+        }
         self.say(&Said::Failed { code: failure.code, message: failure.message.clone() });
     }
 
@@ -85,11 +97,12 @@ pub fn run_daemon(request: MountRequest) -> ExitCode {
     // Fails only if we lead a group of our own already.
     let _ = rustix::process::setsid();
     process::log_to_stderr(false);
-    let announce = Announce { piped: true };
+    // What `ps` and `pgrep` show; a name that cannot be set is no loss.
+    let _ = rustix::thread::set_name(c"scopefs");
+    let announce = Announce { piped: true, logged: AtomicBool::new(false) };
     match serve::run(request, &announce) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            tracing::error!("{}", failure.message);
             announce.failed(&failure);
             failure.exit_code()
         }

@@ -1,10 +1,10 @@
 //! Taking a mount away, and finding out that it is dead.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 
 use super::process;
@@ -23,11 +23,13 @@ pub fn detach(mountpoint: &Path, lazy: bool) -> io::Result<()> {
     Ok(rustix::mount::unmount(mountpoint, how | UnmountFlags::NOFOLLOW)?)
 }
 
-/// The program that mounts and unmounts for ordinary users.
+/// The program that mounts and unmounts for ordinary users, found as the FUSE library finds it: named by
+/// `FUSERMOUNT_PATH`, or in `PATH`.
 pub fn find_fusermount() -> Option<PathBuf> {
+    let named = std::env::var_os("FUSERMOUNT_PATH").map(PathBuf::from).into_iter();
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let usual = ["/usr/bin", "/bin", "/usr/local/bin"].map(PathBuf::from);
-    std::env::split_paths(&path).chain(usual).map(|dir| dir.join("fusermount3")).find(|file| file.is_file())
+    let found: Vec<PathBuf> = std::env::split_paths(&path).map(|dir| dir.join("fusermount3")).collect();
+    named.chain(found).find(|file| file.is_file())
 }
 
 fn fusermount(mountpoint: &Path, lazy: bool) -> io::Result<()> {
@@ -52,12 +54,18 @@ fn fusermount(mountpoint: &Path, lazy: bool) -> io::Result<()> {
 pub const NO_FUSERMOUNT: &str = "fusermount3 is missing, without which an ordinary user can neither mount nor unmount; \
                                  install it, as with 'apt-get install fuse3', or run as root";
 
+/// Whether `path` is on a FUSE mount whose daemon is gone. Asked with statfs(2), which always goes to the daemon:
+/// attributes may be in the kernel's cache for a second after its death. A request that is under way while the daemon
+/// dies is aborted.
+fn is_dead(path: &Path) -> bool {
+    matches!(rustix::fs::statfs(path), Err(Errno::NOTCONN | Errno::CONNABORTED))
+}
+
 /// Takes away what a dead daemon has left on `path`; a message if there was anything.
 pub fn clean_stale(path: &Path) -> Result<Option<String>, Failure> {
     let mut cleaned = None;
     for _ in 0..STACKED {
-        let dead = fs::metadata(path).is_err_and(|error| error.raw_os_error() == Some(libc::ENOTCONN));
-        if !dead {
+        if !is_dead(path) {
             break;
         }
         let place = crate::cli::locate::canonical(path).unwrap_or_else(|_| path.to_path_buf());

@@ -69,7 +69,7 @@ pub fn check(request: &MountRequest, at: &Surroundings, note: &mut dyn FnMut(Str
 
 fn workspace(path: &Path) -> Result<PathBuf, Failure> {
     let shown = path.display();
-    let real = directory(path, "the workspace", &format!("'mkdir -p {shown}' makes an empty one"))?;
+    let real = directory(path, "the workspace", &format!("check the path, or make an empty one with 'mkdir -p {shown}'"))?;
     let access = Access::READ_OK | Access::EXEC_OK;
     rustix::fs::accessat(CWD, &real, access, AtFlags::EACCESS).map_err(|error| {
         Failure::failed(format!(
@@ -134,8 +134,8 @@ fn neighbours(workspace: &Path, mountpoint: &Path, mounts: &[Mount]) -> Result<(
             format!("{w} is a mount of scopefs already (of the workspace {source}); 'scopefs unmount {point}' ends it")
         } else {
             format!(
-                "{w} is inside the workspace {source}, which is mounted at {point}: it is served already; a workspace \
-                 in a workspace is refused"
+                "{w} is inside the workspace {source}, which is mounted at {point}, and a workspace in a workspace is \
+                 refused; use the files there as they are, or 'scopefs unmount {point}' first"
             )
         }));
     }

@@ -23,9 +23,8 @@ use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, Timespec, Timestamps, UT
 use rustix::io::Errno;
 
 use crate::cli::failure::Failure;
+use crate::vfs::OWN_DIR;
 
-/// The directory that is ours.
-pub const OWN_DIR: &str = ".scopefs";
 /// Files on their way to their names, inside [`OWN_DIR`].
 pub const STAGING: &str = "staging";
 const MARKER: &str = "SCOPEFS.TAG";

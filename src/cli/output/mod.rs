@@ -6,7 +6,7 @@ mod words;
 
 pub use progress::Meter;
 pub use table::Table;
-pub use words::{age, count, size};
+pub use words::{age, count, files, size};
 
 use std::fmt;
 use std::io::IsTerminal;

@@ -20,12 +20,17 @@ pub fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
             text.push(',');
         }
         text.push(digit);
     }
     text
+}
+
+/// `1 file`, `12,345 files`.
+pub fn files(number: u64) -> String {
+    if number == 1 { "1 file".to_owned() } else { format!("{} files", count(number)) }
 }
 
 /// `12 s`, `3 min 5 s`, `2 h 10 min`.

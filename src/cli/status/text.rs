@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::cli::output::{Style, Table, age, count, paint, size};
+use crate::cli::output::{Style, Table, age, count, files, paint, size};
 use crate::control::Status;
 use crate::control::status::{Amount, Memory};
 
@@ -60,7 +60,7 @@ fn memory(memory: &Memory, there: bool, colours: bool) -> Vec<String> {
 fn tiers(status: &Status) -> String {
     let mut table = Table::default();
     let mut row = |name: &str, amount: Amount, note: &str| {
-        table.row([name, &(count(amount.files) + " files"), &size(amount.bytes), note]);
+        table.row([name, &files(amount.files), &size(amount.bytes), note]);
     };
     row("in memory", status.tiers.memory, "");
     row("on disk", status.tiers.disk, if status.tiers.complete { "" } else { "(still counting)" });
@@ -76,13 +76,13 @@ fn dirty(status: &Status, colours: bool) -> String {
         return format!("  {}", paint("everything is on disk", Style::Good, colours));
     }
     let oldest = status.oldest_dirty_seconds.map(|s| format!(", the oldest for {}", age(s))).unwrap_or_default();
-    let text = format!("{} files, {} only in memory{oldest}", count(status.dirty.files), size(status.dirty.bytes));
+    let text = format!("{}, {} only in memory{oldest}", files(status.dirty.files), size(status.dirty.bytes));
     format!("  {}", paint(text, Style::Warn, colours))
 }
 
 fn moved(status: &Status, colours: bool) -> String {
     let done = status.materialized;
-    let mut text = format!("  brought to disk {} files, {}", count(done.files), size(done.bytes));
+    let mut text = format!("  brought to disk {}, {}", files(done.files), size(done.bytes));
     if done.failed > 0 {
         let failed = format!("{} attempts failed", count(done.failed));
         // A `String` takes every write.

@@ -1,5 +1,7 @@
 //! One daemon per workspace.
 
+mod dying;
+
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::OwnedFd;
@@ -9,9 +11,10 @@ use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::{LOCK, OWN_DIR, write_failure};
+use super::{LOCK, write_failure};
 use crate::cli::failure::Failure;
 use crate::control::WirePath;
+use crate::vfs::OWN_DIR;
 
 /// Who holds the lock: the content of the file, as JSON.
 #[derive(Debug, Serialize, Deserialize)]
@@ -21,6 +24,13 @@ struct Holder {
     boot_id: String,
     pid: u32,
     mountpoint: WirePath,
+}
+
+impl Holder {
+    /// Whether it is a process of this machine in its present run.
+    fn is_here(&self) -> bool {
+        self.host == host() && self.boot_id == boot_id()
+    }
 }
 
 /// Times that the file may be taken away between opening and locking it before we give up.
@@ -41,7 +51,13 @@ pub(super) fn take(
         };
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => return Err(held(&mut file, path)),
+            Err(Errno::WOULDBLOCK) => {
+                let holder = read(&mut file);
+                if holder.as_ref().is_some_and(|holder| holder.is_here() && dying::wait_for(holder.pid)) {
+                    continue;
+                }
+                return Err(held(holder, path));
+            }
             Err(error) => {
                 note(format!(
                     "the file system of {} has no locks ({error}); take care that it is mounted only once",
@@ -86,18 +102,23 @@ fn describe(file: &mut File, mountpoint: &Path) {
     }
 }
 
-fn held(file: &mut File, path: &Path) -> Failure {
+/// `None` if it has not said yet who it is, or cannot.
+fn read(file: &mut File) -> Option<Holder> {
     let mut text = String::new();
-    // A holder that cannot be read is a holder all the same.
-    let _ = file.read_to_string(&mut text);
+    file.read_to_string(&mut text).ok()?;
+    serde_json::from_str(&text).ok()
+}
+
+fn held(holder: Option<Holder>, path: &Path) -> Failure {
     let shown = path.display();
-    Failure::failed(match serde_json::from_str::<Holder>(&text) {
-        Err(_) => format!("the workspace {shown} is in use by another scopefs; 'scopefs status' lists the mounts"),
-        Ok(Holder { host: there, boot_id: boot, pid, mountpoint }) => {
-            let remedy = if there == host() && boot == boot_id() {
+    Failure::failed(match holder {
+        None => format!("the workspace {shown} is in use by another scopefs; 'scopefs status' lists the mounts"),
+        Some(holder) => {
+            let Holder { host: there, pid, mountpoint, .. } = &holder;
+            let remedy = if holder.is_here() {
                 format!("'scopefs unmount {mountpoint}' ends it; if it is not mounted any more, it is still writing")
             } else {
-                format!("unmount it there: one workspace is served by one machine at a time")
+                "unmount it there: one workspace is served by one machine at a time".to_owned()
             };
             format!("the workspace {shown} is in use: process {pid} on {there} serves it at {mountpoint}; {remedy}")
         }
