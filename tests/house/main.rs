@@ -76,7 +76,8 @@ const PLAN: &str = "
 | `src/roof/beam.rs span` | one step |
 ";
 
-const WIRE: &str = "pub fn wire() {\n    // SAFETY: nothing is touched.\n    unsafe { core::hint::unreachable_unchecked() }\n}\n";
+const WIRE: &str =
+    "pub fn wire() {\n    // SAFETY: nothing is touched.\n    unsafe { core::hint::unreachable_unchecked() }\n}\n";
 
 fn function(name: &str, steps: usize) -> String {
     format!("pub(super) fn {name}() {{\n{}}}\n", "    step();\n".repeat(steps))
@@ -137,7 +138,8 @@ fn every_kind_of_fault_is_noticed() {
 
 #[test]
 fn what_stands_in_comments_and_strings_is_no_code() {
-    let text = "let a = \"x \\\" // y\"; // crate::roof\nlet b = r#\"fn \" z\"#; let c = '\"'; let d: &'a str = /* \" */ e;\n";
+    let text =
+        "let a = \"x \\\" // y\"; // crate::roof\nlet b = r#\"fn \" z\"#; let c = '\"'; let d: &'a str = /* \" */ e;\n";
     let code = blank(text);
     assert_eq!(code.lines().count(), 2);
     for gone in ["x", "y", "roof", "fn", "z"] {
