@@ -34,11 +34,13 @@ class Chooser:
         self.verbs, self.weights = list(weights), list(weights.values())
 
     def next(self):
-        while True:
+        """None when the tree allows nothing of it (too many verbs left out)."""
+        for _ in range(10_000):
             verb = self.random.choices(self.verbs, self.weights)[0]
             operation = getattr(self, f"_{verb}")()
             if operation:
                 return operation
+        return None
 
     def _file(self):
         return self._any(self.tree.files())
@@ -235,6 +237,8 @@ def work(root, tree, seed, weights, journal, stop, doomed):
     with open(journal, "wb", buffering=0) as lines:
         while not stop.is_set():
             operation = chooser.next()
+            if not operation:
+                break
             _say(lines, "I", operation)
             try:
                 hand.do(operation)

@@ -11,7 +11,7 @@ PLAIN_RULE = '[[rule]]\nmatch = "**"\nbackend = "memory"\n'
 # What a message says that tells a person what to do next, whatever the words of the case.
 REMEDY = re.compile(
     r"\b(use|try|choose|remove|rename|unmount|mount|install|set|check|write|free|wait|close|move|pass|run|add|correct"
-    r"|replace|did you mean|instead|must|should|valid|registered|expected|known|start|see)\b",
+    r"|replace|did you mean|instead|must|should|valid|registered|expected|known|start|see|makes?|mkdir)\b",
     re.IGNORECASE,
 )
 
