@@ -69,7 +69,8 @@ pub fn check(request: &MountRequest, at: &Surroundings, note: &mut dyn FnMut(Str
 
 fn workspace(path: &Path) -> Result<PathBuf, Failure> {
     let shown = path.display();
-    let real = directory(path, "the workspace", &format!("check the path, or make an empty one with 'mkdir -p {shown}'"))?;
+    let real =
+        directory(path, "the workspace", &format!("check the path, or make an empty one with 'mkdir -p {shown}'"))?;
     let access = Access::READ_OK | Access::EXEC_OK;
     rustix::fs::accessat(CWD, &real, access, AtFlags::EACCESS).map_err(|error| {
         Failure::failed(format!(
