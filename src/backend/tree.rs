@@ -403,7 +403,14 @@ impl Tree {
                 Ok(attr)
             }
             Ok(None) => Err(PublishError::Conflict(staged)),
-            Err(e) => Err(PublishError::Io(staged, e)),
+            Err(e) => {
+                // Should the staging name hold somebody else's file after an exchange that could not be taken back,
+                // it must not be removed with ours.
+                if !staged.holds_its_name() {
+                    staged.named();
+                }
+                Err(PublishError::Io(staged, e))
+            }
         }
     }
 
@@ -412,7 +419,7 @@ impl Tree {
         let (dir, name) = self.at(path)?;
         let version = match expected {
             Expected::Absent => {
-                return match sys::renameat_with(&**staging, temp, &*dir, name, RenameFlags::NOREPLACE) {
+                return match rename_new(staging, temp, &dir, name) {
                     Ok(()) => Ok(Some(staged.object().stat()?)),
                     Err(rustix::io::Errno::EXIST) => Ok(None),
                     Err(e) => Err(e.into()),
@@ -428,7 +435,14 @@ impl Tree {
         if !there.identity().is_same_version(&version) {
             return Ok(None);
         }
-        sys::renameat_with(&**staging, temp, &*dir, name, RenameFlags::EXCHANGE)?;
+        match sys::renameat_with(&**staging, temp, &*dir, name, RenameFlags::EXCHANGE) {
+            // Some file systems (NFS, exFAT) cannot exchange: there the look above has to be enough.
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP) => {
+                sys::renameat(&**staging, temp, &*dir, name)?;
+                return Ok(Some(staged.object().stat()?));
+            }
+            exchanged => exchanged?,
+        }
         let out = attr_of(&sys::statat(&**staging, temp, AtFlags::SYMLINK_NOFOLLOW)?);
         if !out.identity().is_same_version(&version) {
             sys::renameat_with(&**staging, temp, &*dir, name, RenameFlags::EXCHANGE)?;
@@ -446,6 +460,26 @@ impl Tree {
             dir = here.split().map(|(above, _)| above);
         }
         Ok(())
+    }
+}
+
+/// Renames to a name that must be free. Where the file system cannot promise that in one step, a hard link does, and
+/// where there are no hard links either, a look has to be enough.
+fn rename_new(from: &OwnedFd, old: &OsStr, to: &OwnedFd, new: &OsStr) -> rustix::io::Result<()> {
+    use rustix::io::Errno;
+    match sys::renameat_with(from, old, to, new, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
+        renamed => return renamed,
+    }
+    match sys::linkat(from, old, to, new, AtFlags::empty()) {
+        Ok(()) => return sys::unlinkat(from, old, AtFlags::empty()),
+        Err(Errno::PERM | Errno::NOTSUP) => {}
+        Err(e) => return Err(e),
+    }
+    match sys::statat(to, new, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(_) => Err(Errno::EXIST),
+        Err(Errno::NOENT) => sys::renameat(from, old, to, new),
+        Err(e) => Err(e),
     }
 }
 

@@ -107,11 +107,8 @@ impl Vfs {
             if goal == Goal::Home {
                 self.check_free(inode, &opens, None)?;
             }
-            if !inode.is_dirty() {
-                return match goal {
-                    Goal::Clean => Ok(None),
-                    Goal::Home => self.leave_clean(inode, &opens),
-                };
+            if !inode.is_dirty() && (goal == Goal::Clean || self.leave_clean(inode, &opens)?) {
+                return Ok(None);
             }
             let open = inode.content.read().object.clone();
             // A descriptor of its own, because a move must not count as an access.
@@ -158,36 +155,43 @@ impl Vfs {
         if unheld && (tier == Tier::Memory || self.disk_leases) { Ok(()) } else { Err(MoveError::Held) }
     }
 
-    /// A clean file leaves memory without a copy, if the home still has what was copied there.
-    fn leave_clean(&self, inode: &Arc<Inode>, opens: &Opens) -> std::result::Result<Option<Departure>, MoveError> {
-        if opens.total > 0 {
-            // Its handles need the disk file open before the memory file goes.
-            return self.reopen_at_home(inode).map(|()| None);
+    /// A clean file leaves memory without a copy. `false` if the home no longer has what was copied there: then memory
+    /// holds the only copy, and it is dirty.
+    fn leave_clean(&self, inode: &Arc<Inode>, opens: &Opens) -> Result<bool> {
+        if opens.total == 0 && self.drop_copy_locked(inode, opens)? {
+            return Ok(true);
         }
-        if self.drop_copy_locked(inode, opens)? { Ok(None) } else { Err(MoveError::Held) }
+        // Its handles need the disk file open before the memory file goes.
+        if self.reopen_at_home(inode, opens)? {
+            return Ok(true);
+        }
+        self.mark_dirty(inode, inode.place());
+        Ok(false)
     }
 
-    fn reopen_at_home(&self, inode: &Arc<Inode>) -> std::result::Result<(), MoveError> {
+    fn reopen_at_home(&self, inode: &Arc<Inode>, opens: &Opens) -> Result<bool> {
         let dentries = inode.names.read().clone();
         for dentry in &dentries {
             let Some(path) = dentry.parent.path().map(|dir| dir.join(&dentry.name)) else { continue };
-            let node = self.disk.tree().node(&path)?;
+            let Ok(node) = self.disk.tree().node(&path) else { continue };
             let attr = node.stat()?;
             if !is_version(dentry.over, &attr) {
                 continue;
             }
-            let object = Arc::new(node.open(Access::Write).or_else(|_| node.open(Access::Read))?);
+            let access = if opens.writers > 0 { Access::Write } else { Access::Read };
+            let object = Arc::new(node.open(access)?);
             let shown = self.attr(inode)?;
             let mut content = inode.content.write();
-            if inode.is_dirty() {
-                return Err(MoveError::Held);
+            if inode.is_dirty() || content.place.tier != Tier::Memory {
+                return Ok(false);
             }
-            self.arrive_on_disk(inode, &mut content, &attr, shown.ctime, Some(object));
+            let object = (opens.total > 0).then_some(object);
+            self.arrive_on_disk(inode, &mut content, &attr, shown.ctime, object);
             drop(content);
             self.remove_mirror_names(inode, &dentries)?;
-            return Ok(());
+            return Ok(true);
         }
-        Err(MoveError::NotThere)
+        Ok(false)
     }
 
     /// Copies what was written since, in rounds, and makes the copy durable; nobody waits.
@@ -233,6 +237,13 @@ impl Vfs {
         ended
     }
 
+    /// An inode that was only known for being in memory need not be known any more.
+    pub(super) fn let_go(&self, inode: Arc<Inode>) {
+        let ino = inode.ino;
+        drop(inode);
+        self.inodes.remove_if_unused(ino);
+    }
+
     fn end_locked(
         &self,
         inode: &Arc<Inode>,
@@ -251,7 +262,7 @@ impl Vfs {
             staged.copy_range(&source, range.start, range.end)?;
         }
         let memory = source.stat()?;
-        if !late.is_empty() || settled != Some(memory) {
+        if !late.is_empty() || settled.is_none_or(|settled| !is_unchanged(&settled, &memory)) {
             staged.object().set_size(memory.size)?;
             copy_attributes(&source, &memory, staged.object()).map_err(|e| self.failed(inode, e))?;
             staged.object().sync(false).map_err(|e| self.failed(inode, e.into()))?;
@@ -283,24 +294,25 @@ impl Vfs {
                 self.remove_mirror_names(inode, &dentries)?;
             }
             Goal::Clean => {
-                self.note_clean(inode, &memory, &attr)?;
+                let shown_at_home = Place::of(Tier::Disk, &attr);
+                self.identities.moved(inode.ino, shown_at_home, attr.ctime, memory.ctime);
                 // What the kernel writes through its own handles or mappings, nobody tells us.
                 if opens.total == 0 && opens.maybe_mapped && lease::is_unheld(&source).unwrap_or(false) {
                     (opens.maybe_mapped, opens.kernel_written) = (false, false);
                 }
-                let unseen = opens.kernel_written;
-                inode.dirty.store(unseen, Ordering::Release);
-                if !unseen {
+                if opens.kernel_written {
+                    self.note_shadows(inode, memory.ino, attr.identity())?;
+                    let now = self.now();
+                    inode.changed.store(now, Ordering::Relaxed);
+                    inode.dirty_since.store(now, Ordering::Relaxed);
+                } else {
+                    self.refresh_clean(inode, memory.identity(), attr.identity())?;
+                    inode.dirty.store(false, Ordering::Release);
                     self.count_clean(inode, memory.blocks * 512);
                 }
             }
         }
         Ok(())
-    }
-
-    fn note_clean(&self, inode: &Inode, memory: &Attr, disk: &Attr) -> Result<()> {
-        self.identities.moved(inode.ino, Place::of(Tier::Disk, disk), disk.ctime, memory.ctime);
-        self.refresh_clean(inode, memory.identity(), disk.identity())
     }
 
     /// From now on the inode is this disk file. Hold `content` for writing.
@@ -381,6 +393,7 @@ impl Vfs {
     ) -> std::result::Result<RelPath, MoveError> {
         let Some((dir, name)) = path.split() else { return Err(MoveError::NotThere) };
         self.make_dir_again(&dir)?;
+        let _times = dentry.parent.times.lock();
         let node = self.disk.tree().node(&dir)?;
         let before = node.stat()?;
         let expected = dentry.over.map_or(Expected::Absent, Expected::Version);
@@ -398,6 +411,11 @@ impl Vfs {
             Err(PublishError::Conflict(staged)) => (self.publish_beside(inode, staged, dentry, &dir, name)?, None),
             Err(PublishError::Io(_, e)) => return Err(self.failed(inode, e.into())),
         };
+        // Before anything else can fail: what stands there now is ours.
+        if landed == *path {
+            let over = self.disk.tree().find(path)?.map(|attr| attr.identity());
+            inode.add_name(&dentry.parent, &dentry.name, over);
+        }
         if let Some(old) = replaced {
             self.count_disk(-1, -(old.size as i64));
         }
@@ -479,6 +497,11 @@ impl Vfs {
         self.remove_mirror_names(inode, &dentries)?;
         Ok(true)
     }
+}
+
+/// Whether nothing but the access time differs.
+fn is_unchanged(then: &Attr, now: &Attr) -> bool {
+    Attr { atime: now.atime, ..*then } == *now
 }
 
 /// `NAME.scopefs-conflict-N`, with the name cut where the whole would be too long.

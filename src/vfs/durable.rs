@@ -218,6 +218,7 @@ impl Vfs {
             }
         }
         inode.names.write().clear();
+        self.uncount_clean(inode);
         self.inodes.unsettle(place.ino);
     }
 

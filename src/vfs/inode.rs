@@ -123,7 +123,12 @@ pub struct Inode {
     pub(crate) dirty: AtomicBool,
     /// For directories: there is a mirror directory.
     pub(crate) mirrored: AtomicBool,
+    /// For directories: the mirror directory may carry a default ACL. True until the first look.
+    pub(crate) has_default_acl: AtomicBool,
     reason: AtomicU8,
+    /// For directories, a leaf: held while a name comes or goes, so that a move that restores the directory's times
+    /// undoes nobody else's.
+    pub(crate) times: Mutex<()>,
     /// Leaf lock: held only to read or change the list.
     pub(crate) names: RwLock<SmallVec<[Dentry; 1]>>,
     /// Held through a whole move, so that there is one at a time. Taken before anything else.
@@ -147,7 +152,9 @@ impl Inode {
             clean_bytes: AtomicU64::new(0),
             dirty: AtomicBool::new(false),
             mirrored: AtomicBool::new(false),
+            has_default_acl: AtomicBool::new(true),
             reason: AtomicU8::new(reason as u8),
+            times: Mutex::new(()),
             names: RwLock::new(SmallVec::new()),
             moving: Mutex::new(()),
             opens: Mutex::new(Opens::default()),

@@ -7,7 +7,7 @@
 //!
 //! | kind | record | fields |
 //! | --- | --- | --- |
-//! | 1 | `Over` | memory inode, name, 1 and the identity of the disk file that the name shadows, or 0 for none |
+//! | 1 | `Over` | memory inode, disk inode of the directory, name, 1 and the identity of the disk file that the name shadows, or 0 for none |
 //! | 2 | `Clean` | identity of the memory file; the home has all of it |
 //! | 3 | `Dirty` | memory inode; the home no longer has all of it |
 //! | 4 | `Publishing` | identity of the memory file, device and inode of the copy about to get its name on disk |
@@ -40,6 +40,8 @@ pub enum Record {
     Over {
         /// Inode number in the tmpfs.
         memory: u64,
+        /// Disk inode number of the directory, which a rename of the directory does not change.
+        dir: u64,
         /// The name, without its directory.
         name: OsString,
         /// The disk file under it.
@@ -120,7 +122,11 @@ impl Journal {
         let state = &mut *state;
         state.buf.clear();
         encode(record, &mut state.buf);
-        state.file.write_all(&state.buf)?;
+        if let Err(e) = state.file.write_all(&state.buf) {
+            // Half a record would hide all that follow it.
+            state.file.set_len(state.len)?;
+            return Err(e);
+        }
         state.len += state.buf.len() as u64;
         Ok(())
     }
@@ -131,10 +137,10 @@ impl Journal {
         state.len > state.base + SLACK
     }
 
-    /// Replaces everything by `records`, atomically. The caller sees to it that nothing is appended meanwhile that
-    /// the records do not contain.
-    pub fn rewrite(&self, records: impl Iterator<Item = Record>) -> io::Result<()> {
+    /// Replaces everything by what `records` gives, atomically. It is asked while nothing can be appended.
+    pub fn rewrite<R: IntoIterator<Item = Record>>(&self, records: impl FnOnce() -> R) -> io::Result<()> {
         let mut state = self.state.lock();
+        let records = records();
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC | OFlags::APPEND | OFlags::CLOEXEC;
         let mut file = File::from(sys::openat(&self.top, NEXT, flags, Mode::RUSR | Mode::WUSR)?);
         let mut buf = Vec::new();
@@ -159,9 +165,10 @@ fn encode(record: &Record, out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(&[0; 8]);
     match record {
-        Record::Over { memory, name, over } => {
+        Record::Over { memory, dir, name, over } => {
             out.push(1);
             put(out, *memory);
+            put(out, *dir);
             put_bytes(out, name.as_bytes());
             out.push(u8::from(over.is_some()));
             if let Some(over) = over {
@@ -240,6 +247,7 @@ fn decode(mut body: Cursor<'_>) -> Option<Record> {
     Some(match body.u8()? {
         1 => Record::Over {
             memory: body.u64()?,
+            dir: body.u64()?,
             name: OsString::from_vec(body.bytes()?.to_vec()),
             over: if body.u8()? == 1 { Some(body.identity()?) } else { None },
         },
@@ -313,8 +321,8 @@ mod tests {
     fn samples() -> Vec<Record> {
         let path = |p: &str| RelPath::from_path(Path::new(p)).expect("relative");
         vec![
-            Record::Over { memory: 7, name: "a.tif".into(), over: Some(identity(9)) },
-            Record::Over { memory: 7, name: OsString::from_vec(vec![0xff, b'\n']), over: None },
+            Record::Over { memory: 7, dir: 2, name: "a.tif".into(), over: Some(identity(9)) },
+            Record::Over { memory: 7, dir: 2, name: OsString::from_vec(vec![0xff, b'\n']), over: None },
             Record::Clean { memory: identity(7) },
             Record::Dirty { memory: 7 },
             Record::Publishing { memory: identity(7), dev: 2, ino: 3 },
@@ -363,7 +371,7 @@ mod tests {
         let top = File::open(dir.path()).expect("opens");
         let (journal, _) = Journal::open(std::os::fd::AsFd::as_fd(&top)).expect("new journal");
         journal.append(&Record::Dirty { memory: 1 }).expect("appends");
-        journal.rewrite([Record::Renamed].into_iter()).expect("rewrites");
+        journal.rewrite(|| [Record::Renamed]).expect("rewrites");
         journal.append(&Record::Dirty { memory: 2 }).expect("appends");
         let (_, read) = Journal::open(std::os::fd::AsFd::as_fd(&top)).expect("journal");
         assert_eq!(read, vec![Record::Renamed, Record::Dirty { memory: 2 }]);

@@ -52,6 +52,15 @@ impl Vfs {
         if over == 0 { Vec::new() } else { self.inodes.remembered(over + most / 8) }
     }
 
+    /// Lets go of an inode that neither the kernel nor anybody else needs.
+    pub fn drop_if_forgotten(&self, parent: u64, name: &Name) {
+        let Ok(dir) = self.dir_inode(parent) else { return };
+        let _names = self.namespace.read();
+        if let Ok((inode, _)) = self.find(&dir, name, false) {
+            self.let_go(inode);
+        }
+    }
+
     /// Attributes, as they are now.
     pub fn getattr(&self, ino: u64) -> Result<Attr> {
         let inode = self.inode(ino)?;

@@ -8,6 +8,7 @@ use super::identity::{Place, ROOT};
 use super::inode::{Inode, Reason};
 use super::journal::Record;
 use super::rename::is_version;
+use super::report::over_record;
 use super::{Error, OWN_DIR, OpenFlags, Opened, Result, Room, Vfs};
 use crate::backend::{Object, Owner, Time, Times, Tree};
 use crate::model::{Attr, FileKind, Name, RelPath, Tier};
@@ -113,7 +114,10 @@ impl Vfs {
         }
         let tree = self.disk.tree();
         let birth = self.birth(&dir, perm, creator)?;
-        make(tree, &path, birth.perm)?;
+        {
+            let _times = dir.times.lock();
+            make(tree, &path, birth.perm)?;
+        }
         let node = tree.node(&path)?;
         own(|owner| node.set_owner(owner), birth.owner)?;
         if kind != FileKind::Directory && kind != FileKind::Symlink && perm & 0o6000 != 0 {
@@ -182,9 +186,7 @@ impl Vfs {
     ) -> Result<(Arc<Inode>, Arc<Object>)> {
         self.mirror_dir(dir)?;
         let tree = self.memory()?.tree();
-        if let Some(acl) = &birth.default_acl {
-            self.mirror_default_acl(path, acl)?;
-        }
+        self.mirror_default_acl(dir, path, birth.default_acl.as_deref())?;
         let object = Arc::new(tree.create(path, birth.perm)?);
         let finished = self.finish_birth(&object, birth).and_then(|()| {
             // The directory is on disk, so its times move there.
@@ -224,7 +226,10 @@ impl Vfs {
         birth: &Birth,
         reason: Reason,
     ) -> Result<(Arc<Inode>, Arc<Object>)> {
-        let object = Arc::new(self.disk.tree().create(path, birth.perm)?);
+        let object = {
+            let _times = dir.times.lock();
+            Arc::new(self.disk.tree().create(path, birth.perm)?)
+        };
         self.finish_birth(&object, birth)?;
         let attr = object.stat()?;
         let inode = self.disk_inode(dir, name, path, &attr, true);
@@ -256,10 +261,22 @@ impl Vfs {
         Ok(Birth { perm, owner: Owner { uid: Some(creator.uid), gid: Some(gid) }, default_acl })
     }
 
-    fn mirror_default_acl(&self, path: &RelPath, acl: &[u8]) -> Result<()> {
-        let Some((dir, _)) = path.split() else { return Ok(()) };
-        let node = self.memory()?.tree().node(&dir)?;
-        Ok(node.xattrs().set(OsStr::new(DEFAULT_ACL), acl, rustix::fs::XattrFlags::empty())?)
+    /// Lets the tmpfs apply the default ACL that the disk directory has now.
+    fn mirror_default_acl(&self, dir: &Inode, path: &RelPath, acl: Option<&[u8]>) -> Result<()> {
+        if acl.is_none() && !dir.has_default_acl.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let Some((above, _)) = path.split() else { return Ok(()) };
+        let node = self.memory()?.tree().dir_node(&above)?;
+        match acl {
+            Some(acl) => node.xattrs().set(OsStr::new(DEFAULT_ACL), acl, rustix::fs::XattrFlags::empty())?,
+            None => match node.xattrs().remove(OsStr::new(DEFAULT_ACL)) {
+                Err(e) if e.raw_os_error() != Some(libc::ENODATA) => return Err(e.into()),
+                _ => {}
+            },
+        }
+        dir.has_default_acl.store(acl.is_some(), Ordering::Release);
+        Ok(())
     }
 
     /// Makes sure that `dir` and those above it have mirrors.
@@ -284,6 +301,7 @@ impl Vfs {
 
     /// A name in `dir` changed in memory alone: the directory's times move on disk.
     pub(super) fn touch_dir(&self, dir: &Inode) -> Result<()> {
+        let _times = dir.times.lock();
         let node = self.disk.tree().dir_node(&self.dir_path(dir)?)?;
         match node.set_times(Times { atime: Time::Keep, mtime: Time::Now }) {
             // An ordinary user may write in a directory that is not theirs, but not set its times: only the owner may.
@@ -346,7 +364,7 @@ impl Vfs {
         if let Some(memory) = layers.memory {
             self.memory()?.tree().unlink(path)?;
             if over.is_some() {
-                self.note(&Record::Over { memory: memory.ino, name: name.to_owned(), over: None })?;
+                self.note(&over_record(memory.ino, dir, name, None))?;
             }
             if ours.is_none() {
                 self.touch_dir(dir)?;
@@ -440,12 +458,17 @@ impl Vfs {
         memory: crate::model::Identity,
         over: crate::model::Identity,
     ) -> Result<()> {
+        self.note_shadows(inode, memory.ino, over)?;
+        self.note(&Record::Clean { memory })
+    }
+
+    /// Notes that all names of a memory file shadow this version.
+    pub(super) fn note_shadows(&self, inode: &Inode, memory: u64, over: crate::model::Identity) -> Result<()> {
         for dentry in inode.names.write().iter_mut() {
             dentry.over = Some(over);
-            let name = dentry.name.clone().into_os_string();
-            self.note(&Record::Over { memory: memory.ino, name, over: Some(over) })?;
+            self.note(&over_record(memory, &dentry.parent, &dentry.name, Some(over)))?;
         }
-        self.note(&Record::Clean { memory })
+        Ok(())
     }
 }
 

@@ -28,7 +28,7 @@ pub struct Recovered {
 /// The journal, read to its end.
 #[derive(Debug, Default)]
 struct Remembered {
-    over: HashMap<(u64, OsString), Option<Identity>>,
+    over: HashMap<(u64, u64, OsString), Option<Identity>>,
     clean: HashMap<u64, Identity>,
     publishing: HashMap<u64, (Identity, u64, u64)>,
     rename: Option<RenameIntent>,
@@ -39,8 +39,8 @@ impl Remembered {
         let mut all = Remembered::default();
         for record in records {
             match record {
-                Record::Over { memory, name, over } => {
-                    all.over.insert((memory, name), over);
+                Record::Over { memory, dir, name, over } => {
+                    all.over.insert((memory, dir, name), over);
                 }
                 Record::Clean { memory } => {
                     all.clean.insert(memory.ino, memory);
@@ -83,7 +83,7 @@ impl Vfs {
         let root = self.root.clone();
         self.recover_dir(&root, &RelPath::root(), &remembered, reshadow.as_ref(), &mut recovered)?;
         if let Some(journal) = &self.journal {
-            journal.rewrite(self.live_records().into_iter())?;
+            journal.rewrite(|| self.live_records())?;
         }
         Ok(recovered)
     }
@@ -157,7 +157,7 @@ impl Vfs {
         let attr = tree.stat(path)?;
         let Some((_, name)) = path.split() else { return Ok(()) };
         let moved = renamed.is_some_and(|intent| [&intent.from, &intent.to].contains(&path));
-        let verdict = self.judge(path, name, &attr, remembered, moved)?;
+        let verdict = self.judge(dir, path, &attr, remembered, moved)?;
         if matches!(verdict, Verdict::Outdated) {
             tree.unlink(path)?;
             return Ok(());
@@ -197,16 +197,10 @@ impl Vfs {
         inode
     }
 
-    fn judge(
-        &self,
-        path: &RelPath,
-        name: &std::ffi::OsStr,
-        attr: &Attr,
-        remembered: &Remembered,
-        moved: bool,
-    ) -> Result<Verdict> {
+    fn judge(&self, dir: &Inode, path: &RelPath, attr: &Attr, remembered: &Remembered, moved: bool) -> Result<Verdict> {
         let disk = self.disk.tree().find(path)?.map(|disk| disk.identity());
-        let over = remembered.over.get(&(attr.ino, name.to_owned())).copied().flatten();
+        let name = path.split().map(|(_, name)| name.to_owned()).unwrap_or_default();
+        let over = remembered.over.get(&(attr.ino, dir.place().ino, name)).copied().flatten();
         let unchanged = remembered.clean.get(&attr.ino) == Some(&attr.identity());
         // Whether a clean file's several names still belong together is easier seen on disk, which has all of it.
         if unchanged && attr.nlink > 1 {

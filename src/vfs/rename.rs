@@ -12,6 +12,7 @@ use super::identity::ROOT;
 use super::inode::Inode;
 use super::journal::{Record, RenameIntent};
 use super::lookup::Layers;
+use super::report::over_record;
 use super::{Error, OWN_DIR, Result, Vfs};
 use crate::backend::Tree;
 use crate::model::{Attr, FileKind, Identity, Name, RelPath, Tier};
@@ -137,25 +138,51 @@ impl Vfs {
             disk: (from.own_disk(), if exchange { to.own_disk() } else { disk_ino(to) }),
             memory: (self.memory_ino(from)?, self.memory_ino(to)?),
         };
+        self.forget_dirs(from);
+        let renamed = self.rename_trees(from, to, &intent);
+        // Again, because whoever walks without the lock may have opened one in between.
+        self.forget_dirs(from);
+        renamed?;
+        self.renamed(from, to, exchange, &intent)
+    }
+
+    fn forget_dirs(&self, from: &End) {
+        if !from.is_dir() {
+            return;
+        }
         self.disk.tree().forget_dirs();
         if let Some(memory) = &self.memory {
             memory.tree().forget_dirs();
         }
+    }
+
+    fn rename_trees(&self, from: &End, to: &End, intent: &RenameIntent) -> Result<()> {
         if intent.memory == (0, 0) {
-            self.rename_on_disk(&intent)?;
-        } else if intent.disk.0 == 0 && (!exchange || intent.disk.1 == 0) {
-            self.shadow(from, to, exchange)?;
-            self.rename_in_memory(&intent, from, to)?;
-        } else {
-            self.note(&Record::Rename(Box::new(intent.clone())))?;
-            let on_disk = self.rename_on_disk(&intent);
-            if on_disk.is_ok() {
-                self.rename_in_memory(&intent, from, to)?;
-            }
-            self.note(&Record::Renamed)?;
-            on_disk?;
+            return self.rename_on_disk(intent);
         }
-        self.renamed(from, to, exchange, &intent)
+        if intent.disk.0 == 0 && (!intent.exchange || intent.disk.1 == 0) {
+            self.shadow(from, to, intent.exchange)?;
+            return self.rename_in_memory(intent, from, to);
+        }
+        // Whatever can fail in memory for want of room or of a directory is done before the disk is touched.
+        self.mirror_ends(intent, from, to)?;
+        self.note(&Record::Rename(Box::new(intent.clone())))?;
+        let renamed = self.rename_on_disk(intent).and_then(|()| {
+            self.rename_mirror(intent).inspect_err(|_| {
+                if let Err(e) = self.undo_on_disk(intent) {
+                    tracing::error!("the rename of {} to {} is half done: {e}", intent.from, intent.to);
+                }
+            })
+        });
+        self.note(&Record::Renamed)?;
+        renamed
+    }
+
+    /// The memory step failed: the disk step is taken back, unless it replaced something.
+    fn undo_on_disk(&self, intent: &RenameIntent) -> Result<()> {
+        let back = RenameIntent { from: intent.to.clone(), to: intent.from.clone(), ..intent.clone() };
+        let swapped = RenameIntent { disk: (intent.disk.1, intent.disk.0), ..back.clone() };
+        self.rename_on_disk(if intent.exchange { &swapped } else { &back })
     }
 
     /// Memory inode at an end; for a directory that of its mirror.
@@ -181,13 +208,22 @@ impl Vfs {
     }
 
     fn rename_in_memory(&self, intent: &RenameIntent, from: &End, to: &End) -> Result<()> {
+        self.mirror_ends(intent, from, to)?;
+        self.rename_mirror(intent)
+    }
+
+    /// Makes the mirror directories that the rename needs, and takes an empty one out of its way.
+    fn mirror_ends(&self, intent: &RenameIntent, from: &End, to: &End) -> Result<()> {
+        if from.is_dir() && !intent.exchange && intent.memory.0 != 0 {
+            self.memory()?.remove_dirs(&intent.to)?;
+        }
         if intent.memory.0 != 0 {
             self.mirror_dir(&to.dir)?;
         }
         if intent.memory.1 != 0 && intent.exchange {
             self.mirror_dir(&from.dir)?;
         }
-        self.rename_mirror(intent)
+        Ok(())
     }
 
     /// The mirror's part, where its directories exist.
@@ -211,7 +247,7 @@ impl Vfs {
                 continue;
             }
             let over = shadowed_at(other);
-            self.note(&Record::Over { memory: end.memory(), name: other.name.to_os_string(), over })?;
+            self.note(&over_record(end.memory(), &other.dir, &other.name, over))?;
         }
         Ok(())
     }
@@ -254,7 +290,7 @@ impl Vfs {
     /// A memory file moved together with the disk file that it shadows, whose ctime has changed with that.
     fn reshadow(&self, inode: &Inode, end: &End, other: &End) -> Result<Option<Identity>> {
         let over = self.disk.tree().stat(&other.path)?.identity();
-        self.note(&Record::Over { memory: end.memory(), name: other.name.to_os_string(), over: Some(over) })?;
+        self.note(&over_record(end.memory(), &other.dir, &other.name, Some(over)))?;
         if !inode.is_dirty() {
             let memory = self.memory()?.tree().stat(&other.path)?.identity();
             self.note(&Record::Clean { memory })?;
