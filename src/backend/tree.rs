@@ -96,7 +96,7 @@ pub struct TreeEntry {
 }
 
 /// An inode held by an O_PATH descriptor: its attributes can be changed whatever its permissions are.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Node(Arc<OwnedFd>);
 
 impl Node {

@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 
 use super::delta::Delta;
 use super::identity::Place;
-use crate::backend::Object;
+use crate::backend::{Node, Object};
 use crate::model::{Attr, FileKind, Identity, Name, RelPath, Tier};
 
 /// One name of an inode.
@@ -68,8 +68,18 @@ pub(crate) struct Content {
     pub object: Option<Arc<Object>>,
     /// While a copy is being made: what was written since.
     pub delta: Option<Mutex<Delta>>,
-    /// The last attributes of an inode that has lost its last name.
-    pub gone: Option<Box<Attr>>,
+    /// Set when the inode has lost its last name.
+    pub gone: Option<Box<Gone>>,
+}
+
+/// What is left of an inode without a name. The kernel may still open it: a program may have found the name a moment
+/// before it was taken away.
+#[derive(Debug)]
+pub(crate) struct Gone {
+    /// The last attributes, with no names.
+    pub attr: Attr,
+    /// The inode itself, until the kernel forgets it.
+    pub node: Option<Node>,
 }
 
 /// Why a file's bytes are where they are; for `explain`.

@@ -267,7 +267,10 @@ impl Vfs {
             let content = inode.content.read();
             match (&content.object, &content.gone) {
                 (Some(object), _) => (content.place, Some(object.stat()?)),
-                (None, Some(gone)) => (content.place, Some(**gone)),
+                (None, Some(gone)) => {
+                    let live = gone.node.as_ref().and_then(|node| node.stat().ok());
+                    (content.place, Some(live.unwrap_or(gone.attr)))
+                }
                 (None, None) => (content.place, None),
             }
         };

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::identity::{Place, ROOT};
-use super::inode::{Inode, Reason};
+use super::inode::{Gone, Inode, Reason};
 use super::journal::Record;
 use super::rename::is_version;
 use super::report::over_record;
 use super::{Error, OWN_DIR, OpenFlags, Opened, Result, Room, Vfs};
-use crate::backend::{Object, Owner, Time, Times, Tree};
+use crate::backend::{Node, Object, Owner, Time, Times, Tree};
 use crate::model::{Attr, FileKind, Name, RelPath, Tier};
 
 const DEFAULT_ACL: &str = "system.posix_acl_default";
@@ -324,8 +324,6 @@ impl Vfs {
     pub fn unlink(&self, parent: u64, name: &Name) -> Result<()> {
         self.check_writable()?;
         let dir = self.dir_inode(parent)?;
-        // Freeing a large file takes long, and happens when the last descriptor of it goes: after the lock.
-        let held: Option<crate::backend::Node>;
         let inode = {
             let _names = self.namespace.write();
             let path = self.dir_path(&dir)?.join(name);
@@ -333,14 +331,11 @@ impl Vfs {
             if inode.kind == FileKind::Directory {
                 return Err(Error::IsDirectory);
             }
-            held = match inode.tier() {
-                Tier::Memory => self.memory()?.tree().node(&path).ok(),
-                _ => self.disk.tree().node(&path).ok(),
-            };
             self.remove_name(&inode, &dir, name, &path)?;
             inode
         };
-        drop(held);
+        // Freeing a large file takes long, and happens when the last descriptor of it goes: with the inode, after the
+        // lock.
         let ino = inode.ino;
         drop(inode);
         self.inodes.remove_if_unused(ino);
@@ -354,6 +349,7 @@ impl Vfs {
         let in_memory = layers.memory.is_some();
         // What appeared on disk behind our back is not what the caller saw and asked to remove.
         let over = inode.over(dir, name);
+        let node = self.node_of(inode, path);
         let ours = layers.disk.filter(|disk| !in_memory || is_version(over, disk));
         if let Some(disk) = &ours {
             self.disk.tree().unlink(path)?;
@@ -372,16 +368,25 @@ impl Vfs {
         }
         inode.drop_name(dir, name);
         if let Some(last) = layers.memory.or(layers.disk).filter(|attr| attr.nlink == 1) {
-            self.mark_gone(inode, last);
+            self.mark_gone(inode, last, node);
         }
         Ok(())
     }
 
+    /// Holds the inode at `path`, in whichever tree it is.
+    pub(super) fn node_of(&self, inode: &Inode, path: &RelPath) -> Option<Node> {
+        match (inode.tier(), &self.memory) {
+            (Tier::Memory, Some(memory)) => memory.tree().node(path).ok(),
+            _ => self.disk.tree().node(path).ok(),
+        }
+    }
+
     /// The last name is gone: what is left is what open handles hold.
-    pub(super) fn mark_gone(&self, inode: &Arc<Inode>, last: Attr) {
+    pub(super) fn mark_gone(&self, inode: &Arc<Inode>, last: Attr, node: Option<Node>) {
         let mut content = inode.content.write();
         let now = crate::model::Timestamp::from(std::time::SystemTime::now());
-        content.gone = Some(Box::new(Attr { nlink: 0, ctime: now, ..last }));
+        let attr = Attr { nlink: 0, ctime: now, ..last };
+        content.gone = Some(Box::new(Gone { attr, node }));
         let place = content.place;
         drop(content);
         if place.tier == Tier::Memory {
@@ -413,7 +418,8 @@ impl Vfs {
         }
         inode.names.write().clear();
         let now = crate::model::Timestamp::from(std::time::SystemTime::now());
-        inode.content.write().gone = Some(Box::new(Attr { nlink: 0, ctime: now, mtime: now, ..last }));
+        let attr = Attr { nlink: 0, ctime: now, mtime: now, ..last };
+        inode.content.write().gone = Some(Box::new(Gone { attr, node: None }));
         self.identities.forget(inode.place());
         let ino = inode.ino;
         drop(inode);

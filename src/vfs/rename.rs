@@ -14,7 +14,7 @@ use super::journal::{Record, RenameIntent};
 use super::lookup::Layers;
 use super::report::over_record;
 use super::{Error, OWN_DIR, Result, Vfs};
-use crate::backend::Tree;
+use crate::backend::{Node, Tree};
 use crate::model::{Attr, FileKind, Identity, Name, RelPath, Tier};
 
 /// What `renameat2(2)` may be asked to do.
@@ -139,11 +139,12 @@ impl Vfs {
             memory: (self.memory_ino(from)?, self.memory_ino(to)?),
         };
         self.forget_dirs(from);
+        let node = to.inode.as_ref().filter(|_| !to.is_dir()).and_then(|lost| self.node_of(lost, &to.path));
         let renamed = self.rename_trees(from, to, &intent);
         // Again, because whoever walks without the lock may have opened one in between.
         self.forget_dirs(from);
         renamed?;
-        self.renamed(from, to, exchange, &intent)
+        self.renamed(from, to, exchange, &intent, node)
     }
 
     fn forget_dirs(&self, from: &End) {
@@ -253,11 +254,11 @@ impl Vfs {
     }
 
     /// Both trees have been changed; now what we know of them.
-    fn renamed(&self, from: &End, to: &End, exchange: bool, intent: &RenameIntent) -> Result<()> {
+    fn renamed(&self, from: &End, to: &End, exchange: bool, intent: &RenameIntent, node: Option<Node>) -> Result<()> {
         let disk_moved = intent.disk.0 != 0 || (exchange && intent.disk.1 != 0);
         let dirs: Vec<(&End, &End)> = if exchange { vec![(from, to), (to, from)] } else { vec![(from, to)] };
         if !exchange && let Some(lost) = &to.inode {
-            self.replaced(lost, to)?;
+            self.replaced(lost, to, node)?;
         }
         for (end, _) in &dirs {
             if let Some(inode) = &end.inode {
@@ -299,7 +300,7 @@ impl Vfs {
     }
 
     /// The file that stood at the new name has lost it.
-    fn replaced(&self, lost: &Arc<Inode>, to: &End) -> Result<()> {
+    fn replaced(&self, lost: &Arc<Inode>, to: &End, node: Option<Node>) -> Result<()> {
         lost.drop_name(&to.dir, &to.name);
         let last = if lost.tier() == Tier::Memory { to.layers.memory } else { to.layers.disk };
         if let Some(last) = last
@@ -308,7 +309,7 @@ impl Vfs {
             if lost.kind != FileKind::Directory && to.own_disk() != 0 {
                 self.count_disk(-1, -(last.size as i64));
             }
-            self.mark_gone(lost, last);
+            self.mark_gone(lost, last, node);
         }
         Ok(())
     }
