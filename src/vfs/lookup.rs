@@ -256,7 +256,12 @@ impl Vfs {
         let (place, open) = {
             let content = inode.content.read();
             match (&content.object, &content.gone) {
-                (Some(object), _) => (content.place, Some(object.stat()?)),
+                // Its name may still be on disk, under a newer file in memory that took it.
+                (Some(object), Some(gone)) => {
+                    let now = object.stat()?;
+                    (content.place, Some(Attr { nlink: 0, ctime: now.ctime.max(gone.ctime), ..now }))
+                }
+                (Some(object), None) => (content.place, Some(object.stat()?)),
                 (None, Some(gone)) => (content.place, Some(**gone)),
                 (None, None) => (content.place, None),
             }
