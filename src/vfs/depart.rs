@@ -375,8 +375,13 @@ impl Vfs {
                 (None, Some(first)) => self.disk.tree().stage_link(first)?,
                 (None, None) => return Err(MoveError::NotThere),
             };
-            let landed = self.publish_name(inode, staged, dentry, &path)?;
+            // Read now: publishing under one name moves the ctime of what the others shadow.
+            let over = inode.over(&dentry.parent, &dentry.name);
+            let landed = self.publish_name(inode, staged, &Dentry { over, ..dentry.clone() }, &path)?;
             first.get_or_insert(landed);
+            if let Some(over) = over.filter(|_| dentries.len() > 1) {
+                self.follow_links(inode, memory.ino, &over)?;
+            }
         }
         let attr = object.stat()?;
         self.count_disk(1, attr.size as i64);
@@ -479,6 +484,7 @@ impl Vfs {
     }
 
     fn drop_copy_locked(&self, inode: &Arc<Inode>, opens: &Opens) -> Result<bool> {
+        let shown = self.attr(inode)?;
         let mut content = inode.content.write();
         if opens.total > 0 || inode.is_dirty() || content.place.tier != Tier::Memory || content.delta.is_some() {
             return Ok(false);
@@ -486,8 +492,11 @@ impl Vfs {
         let dentries = inode.names.read().clone();
         let Some(over) = dentries.iter().find_map(|dentry| dentry.over) else { return Ok(false) };
         let from = content.place;
-        content.place = Place { tier: Tier::Disk, dev: over.dev, ino: over.ino };
+        let to = Place { tier: Tier::Disk, dev: over.dev, ino: over.ino };
+        content.place = to;
         self.identities.forget(from);
+        // Known to an earlier daemon perhaps, but not to this one's programs.
+        self.identities.moved(inode.ino, to, over.ctime, shown.ctime);
         self.uncount_clean(inode);
         self.inodes.unsettle(from.ino);
         for dentry in inode.names.write().iter_mut() {

@@ -266,10 +266,15 @@ impl Vfs {
         let (place, open) = {
             let content = inode.content.read();
             match (&content.object, &content.gone) {
-                (Some(object), _) => (content.place, Some(object.stat()?)),
+                // Its name may still be on disk, under a newer file in memory that took it.
+                (Some(object), Some(gone)) => {
+                    let now = object.stat()?;
+                    (content.place, Some(Attr { nlink: 0, ctime: now.ctime.max(gone.attr.ctime), ..now }))
+                }
+                (Some(object), None) => (content.place, Some(object.stat()?)),
                 (None, Some(gone)) => {
-                    let live = gone.node.as_ref().and_then(|node| node.stat().ok());
-                    (content.place, Some(live.unwrap_or(gone.attr)))
+                    let now = gone.node.as_ref().and_then(|node| node.stat().ok()).unwrap_or(gone.attr);
+                    (content.place, Some(Attr { nlink: 0, ctime: now.ctime.max(gone.attr.ctime), ..now }))
                 }
                 (None, None) => (content.place, None),
             }

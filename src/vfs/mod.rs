@@ -36,6 +36,7 @@ mod open;
 mod recover;
 mod rename;
 mod report;
+mod shadow;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};

@@ -367,6 +367,9 @@ impl Vfs {
             }
         }
         inode.drop_name(dir, name);
+        if let (Some(disk), Some(memory)) = (ours.filter(|disk| disk.nlink > 1), layers.memory) {
+            self.follow_links(inode, memory.ino, &disk.identity())?;
+        }
         if let Some(last) = layers.memory.or(layers.disk).filter(|attr| attr.nlink == 1) {
             self.mark_gone(inode, last, node);
         }

@@ -12,6 +12,7 @@ use super::identity::Place;
 use super::inode::{Inode, Reason};
 use super::journal::{Record, RenameIntent};
 use super::{Result, Vfs};
+use crate::backend::{Access, lease};
 use crate::model::{Attr, FileKind, Identity, RelPath, Tier};
 
 /// What was found.
@@ -169,6 +170,12 @@ impl Vfs {
         }
         let inode = known.unwrap_or_else(|| self.recovered_inode(&attr));
         match verdict {
+            // Through a handle or mapping that outlived the daemon it can change, and nobody would tell us.
+            Verdict::Clean(over) if !lease::is_unheld(&tree.open(path, Access::Read)?)? => {
+                inode.add_name(dir, name, Some(over));
+                inode.dirty.store(true, Ordering::Release);
+                inode.opens.lock().kernel_written = true;
+            }
             Verdict::Clean(over) => {
                 inode.add_name(dir, name, Some(over));
                 self.count_clean(&inode, attr.blocks * 512);

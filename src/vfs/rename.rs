@@ -9,11 +9,11 @@ use std::sync::Arc;
 use rustix::fs::RenameFlags;
 
 use super::identity::ROOT;
-use super::inode::Inode;
+use super::inode::{Inode, Reason};
 use super::journal::{Record, RenameIntent};
 use super::lookup::Layers;
 use super::report::over_record;
-use super::{Error, OWN_DIR, Result, Vfs};
+use super::{Error, Goal, MoveError, OWN_DIR, Result, Vfs};
 use crate::backend::{Node, Tree};
 use crate::model::{Attr, FileKind, Identity, Name, RelPath, Tier};
 
@@ -37,6 +37,8 @@ struct End {
     inode: Option<Arc<Inode>>,
     /// The memory name's shadow, where there is a memory name.
     over: Option<Identity>,
+    /// The disk file has lost this name for good, although memory alone was renamed.
+    parted: bool,
 }
 
 impl End {
@@ -66,22 +68,54 @@ impl Vfs {
             return Err(Error::Forbidden("this name is scopefs' own"));
         }
         let (from_dir, to_dir) = (self.dir_inode(parent)?, self.dir_inode(new_parent)?);
+        if mode == RenameMode::Replace {
+            self.go_home_first(&from_dir, name, &to_dir, new_name)?;
+        }
         let replaced = {
             let _names = self.namespace.write();
             let from = self.end(from_dir, name)?;
-            let to = self.end(to_dir, new_name)?;
+            let mut to = self.end(to_dir, new_name)?;
             self.check_rename(&from, &to, mode)?;
             if from.inode.as_ref().map(|inode| inode.ino) == to.inode.as_ref().map(|inode| inode.ino) {
                 // Two names of one file: POSIX wants both to stay.
                 return Ok(());
             }
-            self.rename_ends(&from, &to, mode == RenameMode::Exchange)?;
+            self.rename_ends(&from, &mut to, mode == RenameMode::Exchange)?;
             to.inode.map(|inode| inode.ino)
         };
         if let Some(ino) = replaced {
             self.inodes.remove_if_unused(ino);
         }
         Ok(())
+    }
+
+    /// A memory file about to take a name from a disk file that lives on, because it has other names or is open, goes
+    /// home first. Shadowing would leave the link in place until the newer bytes are published: the other names would
+    /// go on counting it, and what is written through the open handle would look like somebody else's change.
+    fn go_home_first(&self, dir: &Arc<Inode>, name: &Name, to_dir: &Arc<Inode>, to_name: &Name) -> Result<()> {
+        let inode = {
+            let _names = self.namespace.read();
+            let from = match self.find(dir, name, false) {
+                Ok((inode, _)) if inode.tier() == Tier::Memory => inode,
+                _ => return Ok(()),
+            };
+            match self.find(to_dir, to_name, false) {
+                Ok((to, attr)) if to.tier() == Tier::Disk && self.lives_on(&to, attr.nlink) => from,
+                _ => return Ok(()),
+            }
+        };
+        match self.depart(&inode, Goal::Home, Reason::Linked) {
+            // Where the kernel holds it, it stays; see `part`.
+            Ok(()) | Err(MoveError::Held | MoveError::NotThere) => Ok(()),
+            Err(MoveError::Failed(e)) => Err(e),
+        }
+    }
+
+    /// Whether a disk file outlives the name that it is about to lose.
+    fn lives_on(&self, inode: &Inode, nlink: u32) -> bool {
+        let opens = inode.opens.lock();
+        inode.kind == FileKind::Regular
+            && (nlink > 1 || opens.total > 0 || self.check_free(inode, &opens, None).is_err())
     }
 
     fn end(&self, dir: Arc<Inode>, name: &Name) -> Result<End> {
@@ -94,7 +128,7 @@ impl Vfs {
         // Read after the search, which may drop a clean copy that is out of date.
         let layers = self.layers(&dir, &path)?;
         let over = inode.as_ref().and_then(|inode| inode.over(&dir, name));
-        Ok(End { dir, name: name.into(), path, layers, inode, over })
+        Ok(End { dir, name: name.into(), path, layers, inode, over, parted: false })
     }
 
     fn check_rename(&self, from: &End, to: &End, mode: RenameMode) -> Result<()> {
@@ -130,7 +164,7 @@ impl Vfs {
         }
     }
 
-    fn rename_ends(&self, from: &End, to: &End, exchange: bool) -> Result<()> {
+    fn rename_ends(&self, from: &End, to: &mut End, exchange: bool) -> Result<()> {
         let intent = RenameIntent {
             exchange,
             from: from.path.clone(),
@@ -138,17 +172,17 @@ impl Vfs {
             disk: (from.own_disk(), if exchange { to.own_disk() } else { disk_ino(to) }),
             memory: (self.memory_ino(from)?, self.memory_ino(to)?),
         };
-        self.forget_dirs(from);
+        self.forget_dirs(from, to);
         let node = to.inode.as_ref().filter(|_| !to.is_dir()).and_then(|lost| self.node_of(lost, &to.path));
         let renamed = self.rename_trees(from, to, &intent);
         // Again, because whoever walks without the lock may have opened one in between.
-        self.forget_dirs(from);
-        renamed?;
+        self.forget_dirs(from, to);
+        to.parted = renamed?;
         self.renamed(from, to, exchange, &intent, node)
     }
 
-    fn forget_dirs(&self, from: &End) {
-        if !from.is_dir() {
+    fn forget_dirs(&self, from: &End, to: &End) {
+        if !from.is_dir() && !to.is_dir() {
             return;
         }
         self.disk.tree().forget_dirs();
@@ -157,13 +191,15 @@ impl Vfs {
         }
     }
 
-    fn rename_trees(&self, from: &End, to: &End, intent: &RenameIntent) -> Result<()> {
+    /// Both trees; tells whether the file that stood at the new name was parted from it (see `part`).
+    fn rename_trees(&self, from: &End, to: &End, intent: &RenameIntent) -> Result<bool> {
         if intent.memory == (0, 0) {
-            return self.rename_on_disk(intent);
+            return self.rename_on_disk(intent).map(|()| false);
         }
         if intent.disk.0 == 0 && (!intent.exchange || intent.disk.1 == 0) {
             self.shadow(from, to, intent.exchange)?;
-            return self.rename_in_memory(intent, from, to);
+            self.rename_in_memory(intent, from, to)?;
+            return if intent.exchange { Ok(false) } else { self.part(from, to) };
         }
         // Whatever can fail in memory for want of room or of a directory is done before the disk is touched.
         self.mirror_ends(intent, from, to)?;
@@ -176,7 +212,7 @@ impl Vfs {
             })
         });
         self.note(&Record::Renamed)?;
-        renamed
+        renamed.map(|()| false)
     }
 
     /// The memory step failed: the disk step is taken back, unless it replaced something.
@@ -184,6 +220,18 @@ impl Vfs {
         let back = RenameIntent { from: intent.to.clone(), to: intent.from.clone(), ..intent.clone() };
         let swapped = RenameIntent { disk: (intent.disk.1, intent.disk.0), ..back.clone() };
         self.rename_on_disk(if intent.exchange { &swapped } else { &back })
+    }
+
+    /// A memory file that could not go home first has taken the name of a disk file that lives on: that loses its name
+    /// now. After the rename in memory, so that a daemon killed in between leaves a shadow like any other.
+    fn part(&self, from: &End, to: &End) -> Result<bool> {
+        let (Some(lost), Some(disk), None) = (&to.inode, to.layers.disk, to.layers.memory) else { return Ok(false) };
+        if !self.lives_on(lost, disk.nlink) {
+            return Ok(false);
+        }
+        self.disk.tree().unlink(&to.path)?;
+        self.note(&over_record(from.memory(), &to.dir, &to.name, None))?;
+        Ok(true)
     }
 
     /// Memory inode at an end; for a directory that of its mirror.
@@ -278,6 +326,9 @@ impl Vfs {
                 _ => shadowed_at(other),
             };
             inode.add_name(&other.dir, &other.name, over);
+            if let Some(disk) = end.layers.disk.filter(|disk| disk_moved && disk.nlink > 1) {
+                self.follow_links(inode, end.memory(), &disk.identity())?;
+            }
         }
         if !disk_moved {
             self.touch_dir(&from.dir)?;
@@ -302,6 +353,9 @@ impl Vfs {
     /// The file that stood at the new name has lost it.
     fn replaced(&self, lost: &Arc<Inode>, to: &End, node: Option<Node>) -> Result<()> {
         lost.drop_name(&to.dir, &to.name);
+        if let Some(disk) = to.layers.disk.filter(|disk| disk.nlink > 1) {
+            self.follow_links(lost, to.memory(), &disk.identity())?;
+        }
         let last = if lost.tier() == Tier::Memory { to.layers.memory } else { to.layers.disk };
         if let Some(last) = last
             && (last.nlink == 1 || lost.kind == FileKind::Directory)
@@ -333,6 +387,7 @@ fn disk_ino(end: &End) -> u64 {
 /// that the present memory file knows, the older version is passed on: publishing will see the conflict.
 fn shadowed_at(end: &End) -> Option<Identity> {
     match (end.layers.memory, end.layers.disk) {
+        _ if end.parted => None,
         (Some(_), Some(disk)) if !is_version(end.over, &disk) => end.over,
         (_, disk) => disk.map(|disk| disk.identity()),
     }
