@@ -5,8 +5,6 @@
 //! memory as ever: what is written meanwhile is noted and copied again, in rounds that grow short, and for the last of
 //! them writers wait. A step that fails leaves the file where it was.
 
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -19,8 +17,8 @@ use super::inode::{Dentry, Family, Inode, Opens, Reason};
 use super::journal::Record;
 use super::rename::is_version;
 use super::{Error, Result, Vfs};
-use crate::backend::{Access, Backend, Expected, Object, Owner, PublishError, Staged, Time, Times, lease};
-use crate::model::{Attr, RelPath, Tier};
+use crate::backend::{Access, Backend, Object, Owner, Staged, Time, Times, lease};
+use crate::model::{Attr, Tier};
 
 /// Rounds of copying what was written during the last one, before writers have to wait.
 const ROUNDS: usize = 4;
@@ -186,9 +184,10 @@ impl Vfs {
                 return Ok(false);
             }
             let object = (opens.total > 0).then_some(object);
+            let memory_ino = content.place.ino;
             self.arrive_on_disk(inode, &mut content, &attr, shown.ctime, object);
             drop(content);
-            self.remove_mirror_names(inode, &dentries)?;
+            self.remove_mirror_names(inode, memory_ino, &dentries)?;
             return Ok(true);
         }
         Ok(false)
@@ -291,7 +290,7 @@ impl Vfs {
                 self.arrive_on_disk(inode, &mut content, &attr, shown, open);
                 inode.set_reason(reason);
                 drop(content);
-                self.remove_mirror_names(inode, &dentries)?;
+                self.remove_mirror_names(inode, memory.ino, &dentries)?;
             }
             Goal::Clean => {
                 let shown_at_home = Place::of(Tier::Disk, &attr);
@@ -339,7 +338,11 @@ impl Vfs {
     }
 
     /// Removes a file's names from the mirror: its bytes are safe at home.
-    fn remove_mirror_names(&self, inode: &Inode, dentries: &[Dentry]) -> Result<()> {
+    fn remove_mirror_names(&self, inode: &Inode, memory_ino: u64, dentries: &[Dentry]) -> Result<()> {
+        if dentries.len() > 1 {
+            // Some of them may be gone when a successor looks, and the rest must not seem to be a file of their own.
+            self.note(&Record::Left { memory: memory_ino })?;
+        }
         for dentry in dentries {
             let Some(path) = dentry.parent.path().map(|dir| dir.join(&dentry.name)) else { continue };
             match self.memory()?.tree().unlink(&path) {
@@ -352,125 +355,6 @@ impl Vfs {
         }
         tracing::debug!("inode {} left memory", inode.ino);
         Ok(())
-    }
-
-    /// Gives the copy all names of the file; returns its attributes after the last.
-    fn publish(
-        &self,
-        inode: &Arc<Inode>,
-        staged: Staged,
-        memory: &Attr,
-        dentries: &[Dentry],
-    ) -> std::result::Result<Attr, MoveError> {
-        let copy = staged.object().stat()?;
-        let object = staged.object().clone();
-        // Should the daemon be killed after a rename, its successor knows the file at that name for ours.
-        self.note(&Record::Publishing { memory: memory.identity(), dev: copy.dev, ino: copy.ino })?;
-        let mut first: Option<RelPath> = None;
-        let mut next = Some(staged);
-        for dentry in dentries {
-            let Some(path) = dentry.parent.path().map(|dir| dir.join(&dentry.name)) else { continue };
-            let staged = match (next.take(), &first) {
-                (Some(staged), _) => staged,
-                (None, Some(first)) => self.disk.tree().stage_link(first)?,
-                (None, None) => return Err(MoveError::NotThere),
-            };
-            // Read now: publishing under one name moves the ctime of what the others shadow.
-            let over = inode.over(&dentry.parent, &dentry.name);
-            let landed = self.publish_name(inode, staged, &Dentry { over, ..dentry.clone() }, &path)?;
-            first.get_or_insert(landed);
-            if let Some(over) = over.filter(|_| dentries.len() > 1) {
-                self.follow_links(inode, memory.ino, &over)?;
-            }
-        }
-        let attr = object.stat()?;
-        self.count_disk(1, attr.size as i64);
-        Ok(attr)
-    }
-
-    /// Publishes under one name without moving the directory's times; returns the path, which a conflict changes.
-    fn publish_name(
-        &self,
-        inode: &Arc<Inode>,
-        staged: Staged,
-        dentry: &Dentry,
-        path: &RelPath,
-    ) -> std::result::Result<RelPath, MoveError> {
-        let Some((dir, name)) = path.split() else { return Err(MoveError::NotThere) };
-        self.make_dir_again(&dir)?;
-        let _times = dentry.parent.times.lock();
-        let node = self.disk.tree().node(&dir)?;
-        let before = node.stat()?;
-        let expected = dentry.over.map_or(Expected::Absent, Expected::Version);
-        let published = match self.disk.publish(staged, path, expected) {
-            // The directory was removed, or replaced, while it was held open for speed.
-            Err(PublishError::Io(staged, e)) if crate::backend::is_absent(&e) => {
-                self.disk.tree().forget_dirs();
-                self.make_dir_again(&dir)?;
-                self.disk.publish(staged, path, expected)
-            }
-            published => published,
-        };
-        let (landed, replaced) = match published {
-            Ok(_) => (path.clone(), dentry.over),
-            Err(PublishError::Conflict(staged)) => (self.publish_beside(inode, staged, dentry, &dir, name)?, None),
-            Err(PublishError::Io(_, e)) => return Err(self.failed(inode, e.into())),
-        };
-        // Before anything else can fail: what stands there now is ours.
-        if landed == *path {
-            let over = self.disk.tree().find(path)?.map(|attr| attr.identity());
-            inode.add_name(&dentry.parent, &dentry.name, over);
-        }
-        if let Some(old) = replaced {
-            self.count_disk(-1, -(old.size as i64));
-        }
-        self.restore_dir(&node, &before);
-        Ok(landed)
-    }
-
-    /// A directory's mtime moves with names, never with moves of bytes.
-    pub(super) fn restore_dir(&self, node: &crate::backend::Node, before: &Attr) {
-        let place = Place::of(Tier::Disk, before);
-        let shown = self.identities.ctime(place, before.ctime);
-        let restored = node
-            .set_times(Times { atime: Time::Keep, mtime: Time::At(before.mtime) })
-            .and_then(|()| node.stat())
-            .map(|after| self.identities.moved(self.identities.ino(place), place, after.ctime, shown));
-        if let Err(e) = restored {
-            tracing::debug!("the times of a directory could not be restored after a move: {e}");
-        }
-    }
-
-    /// Somebody else's file has the name: both are kept, ours beside it.
-    fn publish_beside(
-        &self,
-        inode: &Arc<Inode>,
-        mut staged: Staged,
-        dentry: &Dentry,
-        dir: &RelPath,
-        name: &OsStr,
-    ) -> std::result::Result<RelPath, MoveError> {
-        for n in 1.. {
-            let beside = conflict_name(name, n);
-            let path = dir.join(&beside);
-            if self.memory()?.tree().find(&path)?.is_some() {
-                continue;
-            }
-            match self.disk.publish(staged, &path, Expected::Absent) {
-                Ok(_) => {
-                    tracing::warn!("{}: changed in the workspace meanwhile; both kept, ours as {path}", dir.join(name));
-                    let old = dir.join(name);
-                    self.memory()?.tree().rename(&old, &path, rustix::fs::RenameFlags::NOREPLACE)?;
-                    inode.drop_name(&dentry.parent, name);
-                    inode.add_name(&dentry.parent, &beside, None);
-                    self.conflicts.lock().push(path.clone());
-                    return Ok(path);
-                }
-                Err(PublishError::Conflict(back)) => staged = back,
-                Err(PublishError::Io(_, e)) => return Err(self.failed(inode, e.into())),
-            }
-        }
-        Err(MoveError::NotThere)
     }
 
     /// Drops a clean copy; `false` if it is open, mapped or being moved. Afterwards the inode is the disk file that
@@ -503,7 +387,7 @@ impl Vfs {
             dentry.over = None;
         }
         drop(content);
-        self.remove_mirror_names(inode, &dentries)?;
+        self.remove_mirror_names(inode, from.ino, &dentries)?;
         Ok(true)
     }
 }
@@ -511,15 +395,6 @@ impl Vfs {
 /// Whether nothing but the access time differs.
 fn is_unchanged(then: &Attr, now: &Attr) -> bool {
     Attr { atime: now.atime, ..*then } == *now
-}
-
-/// `NAME.scopefs-conflict-N`, with the name cut where the whole would be too long.
-fn conflict_name(name: &OsStr, n: u32) -> OsString {
-    let suffix = format!(".scopefs-conflict-{n}");
-    let keep = name.len().min(255 - suffix.len());
-    let mut beside = OsStr::from_bytes(&name.as_bytes()[..keep]).to_owned();
-    beside.push(suffix);
-    beside
 }
 
 /// Owner, mode, extended attributes and times, in the order in which one does not undo the other.

@@ -13,6 +13,7 @@
 //! | 4 | `Publishing` | identity of the memory file, device and inode of the copy about to get its name on disk |
 //! | 5 | `Rename` | exchange (u8), two paths, disk inodes at both (0: none), memory inodes at both |
 //! | 6 | `Renamed` | the rename is complete in both trees |
+//! | 7 | `Left` | memory inode; all its names are at home, and are about to be removed from memory |
 //!
 //! A torn record at the end (the daemon was killed within the append) ends the reading; whatever it was to announce
 //! had not begun.
@@ -70,6 +71,11 @@ pub enum Record {
     Rename(Box<RenameIntent>),
     /// It is complete.
     Renamed,
+    /// The home has the file with all its names; what is left of it in memory is about to be removed.
+    Left {
+        /// Inode number in the tmpfs.
+        memory: u64,
+    },
 }
 
 /// All that recovery needs to finish a rename, or to see that it never began.
@@ -199,6 +205,10 @@ fn encode(record: &Record, out: &mut Vec<u8>) {
             }
         }
         Record::Renamed => out.push(6),
+        Record::Left { memory } => {
+            out.push(7);
+            put(out, *memory);
+        }
     }
     let body = out.len() - start - 8;
     let crc = crc32fast::hash(&out[start + 8..]);
@@ -262,6 +272,7 @@ fn decode(mut body: Cursor<'_>) -> Option<Record> {
             memory: (body.u64()?, body.u64()?),
         })),
         6 => Record::Renamed,
+        7 => Record::Left { memory: body.u64()? },
         _ => return None,
     })
 }
@@ -334,6 +345,7 @@ mod tests {
                 memory: (0, 5),
             })),
             Record::Renamed,
+            Record::Left { memory: 7 },
         ]
     }
 

@@ -33,6 +33,7 @@ mod journal;
 mod lookup;
 mod names;
 mod open;
+mod publish;
 mod recover;
 mod rename;
 mod report;

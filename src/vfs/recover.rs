@@ -3,7 +3,7 @@
 //! The mirror tree tells which files there are; the journal tells which of them are clean, what they shadow, and
 //! whether a rename was under way. Nothing is copied here: a mount is ready as soon as the tree has been read.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -33,6 +33,7 @@ struct Remembered {
     clean: HashMap<u64, Identity>,
     publishing: HashMap<u64, (Identity, u64, u64)>,
     rename: Option<RenameIntent>,
+    left: HashSet<u64>,
 }
 
 impl Remembered {
@@ -54,6 +55,9 @@ impl Remembered {
                 }
                 Record::Rename(intent) => all.rename = Some(*intent),
                 Record::Renamed => all.rename = None,
+                Record::Left { memory } => {
+                    all.left.insert(memory);
+                }
             }
         }
         all
@@ -209,6 +213,9 @@ impl Vfs {
         let name = path.split().map(|(_, name)| name.to_owned()).unwrap_or_default();
         let over = remembered.over.get(&(attr.ino, dir.place().ino, name)).copied().flatten();
         let unchanged = remembered.clean.get(&attr.ino) == Some(&attr.identity());
+        if remembered.left.contains(&attr.ino) {
+            return Ok(Verdict::Outdated);
+        }
         // Whether a clean file's several names still belong together is easier seen on disk, which has all of it.
         if unchanged && attr.nlink > 1 {
             return Ok(Verdict::Outdated);
