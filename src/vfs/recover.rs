@@ -86,7 +86,7 @@ impl Vfs {
         let mut remembered = Remembered::read(records);
         let reshadow = remembered.rename.take().map(|intent| self.finish_rename(&intent)).transpose()?.flatten();
         let root = self.root.clone();
-        self.recover_dir(&root, &RelPath::root(), &remembered, reshadow.as_ref(), &mut recovered)?;
+        self.recover_dir(&root, &RelPath::root(), &mut remembered, reshadow.as_ref(), &mut recovered)?;
         if let Some(journal) = &self.journal {
             journal.rewrite(|| self.live_records())?;
         }
@@ -126,7 +126,7 @@ impl Vfs {
         &self,
         dir: &Arc<Inode>,
         path: &RelPath,
-        remembered: &Remembered,
+        remembered: &mut Remembered,
         renamed: Option<&RenameIntent>,
         recovered: &mut Recovered,
     ) -> Result<()> {
@@ -154,7 +154,7 @@ impl Vfs {
         &self,
         dir: &Arc<Inode>,
         path: &RelPath,
-        remembered: &Remembered,
+        remembered: &mut Remembered,
         renamed: Option<&RenameIntent>,
         recovered: &mut Recovered,
     ) -> Result<()> {
@@ -164,6 +164,8 @@ impl Vfs {
         let moved = renamed.is_some_and(|intent| [&intent.from, &intent.to].contains(&path));
         let verdict = self.judge(dir, path, &attr, remembered, moved)?;
         if matches!(verdict, Verdict::Outdated) {
+            // Removing one name changes the inode by which the next would be judged: they go together.
+            remembered.left.insert(attr.ino);
             tree.unlink(path)?;
             return Ok(());
         }
@@ -208,7 +210,7 @@ impl Vfs {
         inode
     }
 
-    fn judge(&self, dir: &Inode, path: &RelPath, attr: &Attr, remembered: &Remembered, moved: bool) -> Result<Verdict> {
+    fn judge(&self, dir: &Inode, path: &RelPath, attr: &Attr, remembered: &mut Remembered, moved: bool) -> Result<Verdict> {
         let disk = self.disk.tree().find(path)?.map(|disk| disk.identity());
         let name = path.split().map(|(_, name)| name.to_owned()).unwrap_or_default();
         let over = remembered.over.get(&(attr.ino, dir.place().ino, name)).copied().flatten();
