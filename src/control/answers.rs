@@ -110,6 +110,7 @@ impl Answers {
     }
 
     fn sync(&self, paths: &[WirePath], events: &mut dyn FnMut(Event)) -> Reply {
+        let known = self.vfs.figures().conflicts.len();
         let root = [WirePath::from("")];
         let paths = if paths.is_empty() { &root[..] } else { paths };
         let mut counts = Counts::default();
@@ -134,8 +135,22 @@ impl Answers {
                 Err(e) => errors.push(e),
             }
         }
+        errors.extend(conflicts(&self.vfs).into_iter().skip(known));
         reply(Outcome::Moved(counts), errors)
     }
+}
+
+/// Files that stand beside what somebody else wrote meanwhile, as a person should be told.
+pub fn conflicts(vfs: &Vfs) -> Vec<FileError> {
+    let told = |path: &RelPath| {
+        error(
+            &wire(path),
+            Some(Tier::Disk),
+            "the workspace was changed behind the mount; both versions are kept, ours here",
+        )
+        .with_remedy("compare it with the file of the name without the suffix, and delete one")
+    };
+    vfs.figures().conflicts.iter().map(told).collect()
 }
 
 /// The figures of a mount in the words of the fixed surface.

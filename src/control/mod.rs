@@ -12,7 +12,7 @@ mod server;
 pub mod status;
 mod wire_path;
 
-pub use answers::{Answers, failures, progress_of, status_of};
+pub use answers::{Answers, conflicts, failures, progress_of, status_of};
 pub use client::{Client, ClientError};
 pub use metrics::metrics;
 pub use protocol::{Answer, Counts, Event, FileError, Outcome, Progress, Reply, Request};

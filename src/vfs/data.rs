@@ -65,6 +65,7 @@ impl Vfs {
         act: impl Fn(&Object) -> std::io::Result<()>,
     ) -> Result<()> {
         let inode = &handle.inode;
+        let mut last_resort = false;
         loop {
             let content = inode.content.read();
             let object = content.object.as_ref().ok_or(Error::BadHandle)?;
@@ -73,14 +74,15 @@ impl Vfs {
                 note_change(&content, range);
                 return Ok(done?);
             }
-            match self.budget.ask(takes) {
+            let room = if last_resort { Room::Granted } else { self.budget.ask(takes) };
+            match room {
                 Room::Granted => {
                     self.mark_dirty(inode, content.place);
                     let done = act(object);
                     note_change(&content, range.clone());
                     match done {
                         // The tmpfs has an end of its own, which others may have reached first.
-                        Err(e) if e.raw_os_error() == Some(libc::ENOSPC) => {}
+                        Err(e) if e.raw_os_error() == Some(libc::ENOSPC) && !last_resort => {}
                         done => return Ok(done?),
                     }
                 }
@@ -89,28 +91,22 @@ impl Vfs {
             }
             drop(content);
             (self.on_short)();
-            self.go_home(inode)?;
+            last_resort = !self.go_home(inode)?;
         }
     }
 
-    /// Memory is short: the file that is being written goes to disk, under its open handles.
-    fn go_home(&self, inode: &Arc<Inode>) -> Result<()> {
+    /// Memory is short: the file that is being written goes to disk, under its open handles, or others make room for
+    /// it. `false` if neither can be: the kernel serves readers of the file, and nothing else can leave. Then it may
+    /// take what the tmpfs still gives.
+    fn go_home(&self, inode: &Arc<Inode>) -> Result<bool> {
         match self.depart(inode, Goal::Home, Reason::Outgrown) {
-            Ok(()) => Ok(()),
-            Err(MoveError::Held) => self.make_room_for(inode),
+            Ok(()) | Err(MoveError::NotThere) => Ok(true),
+            Err(MoveError::Held) => {
+                let relief = self.relieve(self.budget.limit() / 8);
+                Ok(relief.bytes > 0 || self.wait_for_a_move(inode))
+            }
             Err(MoveError::Failed(e)) => Err(e),
-            Err(MoveError::NotThere) => Ok(()),
         }
-    }
-
-    /// A file that cannot move is given the room that others leave.
-    fn make_room_for(&self, inode: &Inode) -> Result<()> {
-        let relief = self.relieve(self.budget.limit() / 8);
-        if relief.bytes > 0 || self.wait_for_a_move(inode) {
-            return Ok(());
-        }
-        tracing::warn!("inode {} is held by the kernel, and nothing else can leave memory", inode.ino);
-        Err(Error::NoSpace("memory is full and the file is held by readers that the kernel serves"))
     }
 
     /// Waits until a move that somebody else has begun is over; `false` if there is none.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Condvar, Mutex, RwLock};
 use smallvec::SmallVec;
 
 use super::delta::Delta;
@@ -143,6 +143,8 @@ pub struct Inode {
     pub(crate) names: RwLock<SmallVec<[Dentry; 1]>>,
     /// Held through a whole move, so that there is one at a time. Taken before anything else.
     pub(crate) moving: Mutex<()>,
+    /// Told when the last handle of a family is released; goes with `opens`.
+    pub(crate) released: Condvar,
     /// After the namespace lock, before `content`. Attribute changes and the end of a move hold it.
     pub(crate) opens: Mutex<Opens>,
     /// Held for reading through each read and write, for writing while the bytes change place.
@@ -167,6 +169,7 @@ impl Inode {
             times: Mutex::new(()),
             names: RwLock::new(SmallVec::new()),
             moving: Mutex::new(()),
+            released: Condvar::new(),
             opens: Mutex::new(Opens::default()),
             content: RwLock::new(Content { place, object: None, delta: None, gone: None }),
         }

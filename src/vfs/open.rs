@@ -6,12 +6,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::handle::{Fh, FileHandle};
 use super::inode::{Family, Inode, Opens, Reason};
 use super::{Error, Goal, Result, Vfs};
 use crate::backend::{Access, Object, lease};
 use crate::model::{Durability, FileKind, Tier};
+
+/// How long a writer waits for readers that may have closed the file already.
+const READERS_CLOSE: Duration = Duration::from_millis(10);
 
 /// What `open(2)` was asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -74,6 +78,9 @@ impl Vfs {
             self.restart_in_memory(&inode)?;
         }
         let mut opens = inode.opens.lock();
+        if flags.write && inode.tier() == Tier::Memory {
+            wait_for_readers(&inode, &mut opens);
+        }
         let object = self.object(&inode, flags.write || flags.truncate)?;
         if flags.truncate {
             self.truncate_object(&inode, &object, 0)?;
@@ -212,6 +219,7 @@ impl Vfs {
             inode.used.store(self.now(), Ordering::Relaxed);
             if opens.total == 0 {
                 opens.family = None;
+                inode.released.notify_all();
                 inode.content.write().object.take()
             } else {
                 None
@@ -233,5 +241,13 @@ impl Vfs {
             handle.inode.path().is_some_and(|path| self.router.decide(&path).durability == Durability::Strict)
         };
         if strict { self.fsync(fh, false) } else { Ok(()) }
+    }
+}
+
+/// The kernel tells of a close some time after it. A writer that comes right behind the last reader waits a moment for
+/// that: its file can move while it is written, beside readers that the kernel serves it cannot.
+fn wait_for_readers(inode: &Inode, opens: &mut parking_lot::MutexGuard<'_, Opens>) {
+    if opens.family == Some(Family::Kernel) && opens.writers == 0 {
+        inode.released.wait_while_for(opens, |opens| opens.total > 0, READERS_CLOSE);
     }
 }

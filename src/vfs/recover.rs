@@ -210,7 +210,14 @@ impl Vfs {
         inode
     }
 
-    fn judge(&self, dir: &Inode, path: &RelPath, attr: &Attr, remembered: &mut Remembered, moved: bool) -> Result<Verdict> {
+    fn judge(
+        &self,
+        dir: &Inode,
+        path: &RelPath,
+        attr: &Attr,
+        remembered: &mut Remembered,
+        moved: bool,
+    ) -> Result<Verdict> {
         let disk = self.disk.tree().find(path)?.map(|disk| disk.identity());
         let name = path.split().map(|(_, name)| name.to_owned()).unwrap_or_default();
         let over = remembered.over.get(&(attr.ino, dir.place().ino, name)).copied().flatten();

@@ -24,6 +24,11 @@ pub trait Served: Send + Sync {
     /// now on. Fails with all files that could not be brought home; they stay where they are.
     fn flush(&self, plain: Option<&WirePath>, events: &mut dyn FnMut(Event)) -> Result<Counts, Vec<FileError>>;
 
+    /// Files of ours that were kept beside what somebody else wrote meanwhile.
+    fn conflicts(&self) -> Vec<FileError> {
+        Vec::new()
+    }
+
     /// The mount stays after all: new files may go to memory again.
     fn resume(&self);
 

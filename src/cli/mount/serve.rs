@@ -83,12 +83,13 @@ pub fn run(request: MountRequest, announce: &Announce) -> Result<(), Failure> {
         // It has sent its last word already.
         let _ = waiting.join();
     }
+    let conflicts = served.conflicts();
     drop(served);
 
     let clean = end.left.is_empty();
     let trouble = ground.put_away(clean);
     let failed = !clean || !trouble.is_empty();
-    end.tell(trouble);
+    end.tell(trouble.into_iter().chain(conflicts).collect());
     server.stop();
     signals.stop();
     match failed {

@@ -9,7 +9,7 @@ use std::thread::{Builder, JoinHandle};
 use parking_lot::{Condvar, Mutex};
 
 use super::life::Served;
-use crate::control::{Answers, failures, progress_of};
+use crate::control::{Answers, conflicts, failures, progress_of};
 use crate::control::{Counts, Event, FileError, Reply, Request, WirePath};
 use crate::fuse::{Mounted, Options, OwnFiles};
 use crate::materialize::Workers;
@@ -82,6 +82,10 @@ impl Served for MountedVfs {
         }
         let counts = Counts { files: last.files, bytes: last.bytes, already: 0 };
         if errors.is_empty() { Ok(counts) } else { Err(errors) }
+    }
+
+    fn conflicts(&self) -> Vec<FileError> {
+        conflicts(&self.vfs)
     }
 
     fn resume(&self) {

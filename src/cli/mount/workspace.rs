@@ -190,8 +190,10 @@ fn own_dir(root: &OwnedFd, path: &Path) -> Result<OwnedFd, Failure> {
             _ => Failure::failed(format!("cannot open {}: {}", shown.display(), io::Error::from(error))),
         })?;
     let listed = names(&dir).map_err(|error| Failure::failed(format!("cannot read {}: {error}", shown.display())))?;
-    // A daemon that ends takes the marker away before the lock; one that begins makes the lock before the marker.
-    let ours = listed.is_empty() || listed.iter().all(|name| name == LOCK) || is_marked(&dir);
+    // A daemon that ends takes the marker away before the lock; one that begins makes the lock before the marker, and
+    // after a loss of power the marker may be empty: what holds only names of ours is ours.
+    let named = |name: &std::ffi::OsString| [MARKER, LOCK, IN_MEMORY, STAGING].iter().any(|own| name == own);
+    let ours = is_marked(&dir) || (listed.iter().all(named) && !is_filled(&dir));
     if ours { Ok(dir) } else { Err(not_ours("holds files that are not those of scopefs")) }
 }
 
@@ -203,6 +205,11 @@ fn is_marked(dir: &OwnedFd) -> bool {
     // Text that is not UTF-8 is no marker of ours.
     let read = File::from(file).take(SIGNATURE.len() as u64).read_to_string(&mut start);
     read.is_ok() && start == SIGNATURE
+}
+
+/// Whether there is a marker with something else in it than ours.
+fn is_filled(dir: &OwnedFd) -> bool {
+    rustix::fs::statat(dir, MARKER, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| stat.st_size > 0)
 }
 
 fn mark(dir: &OwnedFd, path: &Path) -> Result<(), Failure> {
