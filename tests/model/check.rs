@@ -208,7 +208,7 @@ impl Model {
                 .expect("lists")
                 .map(|entry| entry.expect("lists").file_name())
                 .collect();
-            names.retain(|name| dir != "" || name.as_bytes() != b".scopefs");
+            names.retain(|name| !dir.is_empty() || name.as_bytes() != b".scopefs");
             names.sort();
             names
         };
