@@ -256,10 +256,11 @@ impl Vfs {
         let (place, open) = {
             let content = inode.content.read();
             match (&content.object, &content.gone) {
-                // Its name may still be on disk, under a newer file in memory that took it.
                 (Some(object), Some(gone)) => {
                     let now = object.stat()?;
-                    (content.place, Some(Attr { nlink: 0, ctime: now.ctime.max(gone.ctime), ..now }))
+                    // Its name may still be on disk, under a newer file in memory that took it.
+                    let lost = Attr { nlink: 0, ctime: now.ctime.max(gone.ctime), ..now };
+                    (content.place, Some(if now.nlink > 0 { lost } else { now }))
                 }
                 (Some(object), None) => (content.place, Some(object.stat()?)),
                 (None, Some(gone)) => (content.place, Some(**gone)),
