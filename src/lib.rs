@@ -5,7 +5,9 @@
 //! `use` lines and holds the table in `docs/architecture.md` to be true).
 
 pub mod backend;
+pub mod cli;
 pub mod config;
+pub mod control;
 pub mod fuse;
 pub mod materialize;
 pub mod model;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The program: see `scopefs::cli`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    scopefs::cli::main()
+}

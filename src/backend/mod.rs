@@ -11,6 +11,7 @@ pub mod conformance;
 pub mod disk;
 pub mod lease;
 pub mod memory;
+mod node;
 mod object;
 mod staged;
 mod tree;
@@ -20,9 +21,10 @@ use std::io;
 
 pub use disk::Disk;
 pub use memory::Memory;
+pub use node::{Access, Node, Owner, Time, Times};
 pub use object::{ByteSource, Object};
 pub use staged::{Expected, PublishError, Staged};
-pub use tree::{Access, Node, Owner, Time, Times, Tree, TreeEntry, is_absent};
+pub use tree::{Tree, TreeEntry, is_absent};
 pub use xattr::{XattrSet, Xattrs};
 
 use crate::model::{Attr, RelPath, Tier};

@@ -93,6 +93,15 @@ impl Staged {
         (&self.dir, self.name.as_ref())
     }
 
+    /// Whether the temporary name still stands for this file.
+    pub(super) fn holds_its_name(&self) -> bool {
+        let Some(name) = &self.name else { return false };
+        match (rustix::fs::statat(&*self.dir, name, AtFlags::SYMLINK_NOFOLLOW), rustix::fs::fstat(&*self.object)) {
+            (Ok(there), Ok(ours)) => (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino),
+            _ => false,
+        }
+    }
+
     /// Lets go of the temporary name, because it was given away.
     pub(super) fn named(&mut self) {
         self.name = None;

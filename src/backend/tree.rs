@@ -13,12 +13,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
-use rustix::fs::{
-    self as sys, AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, ResolveFlags, Stat, Timespec, Timestamps, Uid,
-};
+use rustix::fs::{self as sys, AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat};
 
-use super::xattr::{Xattrs, name_of};
-use super::{Expected, Object, PublishError, Staged};
+use super::xattr::name_of;
+use super::{Access, Expected, Node, Object, PublishError, Staged};
 use crate::model::{Attr, FileKind, Name, RelPath, Timestamp};
 
 /// How long an open directory is trusted to be the one at its path. Changes behind our back show after that.
@@ -27,62 +25,6 @@ const DIR_TTL: Duration = Duration::from_millis(500);
 const DIR_MOST: usize = 512;
 /// Longest path that one system call takes, less some room.
 const PATH_MOST: usize = 4000;
-
-/// How an object is opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// For reading.
-    Read,
-    /// For reading and writing.
-    Write,
-}
-
-/// Owner and group to set; `None` leaves one as it is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Owner {
-    /// Owner.
-    pub uid: Option<u32>,
-    /// Group.
-    pub gid: Option<u32>,
-}
-
-impl Owner {
-    pub(super) fn raw(self) -> (Option<Uid>, Option<Gid>) {
-        (self.uid.map(Uid::from_raw), self.gid.map(Gid::from_raw))
-    }
-}
-
-/// A time to set.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Time {
-    /// Leave it as it is.
-    #[default]
-    Keep,
-    /// The time of the call.
-    Now,
-    /// This one.
-    At(Timestamp),
-}
-
-/// Access and modification time to set.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Times {
-    /// Last access.
-    pub atime: Time,
-    /// Last change of the contents.
-    pub mtime: Time,
-}
-
-impl Times {
-    pub(super) fn raw(self) -> Timestamps {
-        let spec = |time| match time {
-            Time::Keep => Timespec { tv_sec: 0, tv_nsec: sys::UTIME_OMIT },
-            Time::Now => Timespec { tv_sec: 0, tv_nsec: sys::UTIME_NOW },
-            Time::At(t) => Timespec { tv_sec: t.secs, tv_nsec: t.nanos.into() },
-        };
-        Timestamps { last_access: spec(self.atime), last_modification: spec(self.mtime) }
-    }
-}
 
 /// One entry of a directory.
 #[derive(Debug, Clone)]
@@ -93,61 +35,6 @@ pub struct TreeEntry {
     pub ino: u64,
     /// What it is.
     pub kind: FileKind,
-}
-
-/// An inode held by an O_PATH descriptor: its attributes can be changed whatever its permissions are.
-#[derive(Debug)]
-pub struct Node(Arc<OwnedFd>);
-
-impl Node {
-    /// Attributes on the backend.
-    pub fn stat(&self) -> io::Result<Attr> {
-        Ok(attr_of(&sys::statat(&*self.0, "", AtFlags::EMPTY_PATH)?))
-    }
-
-    /// Sets permission bits; not for symbolic links.
-    pub fn set_perm(&self, perm: u16) -> io::Result<()> {
-        Ok(sys::chmodat(sys::CWD, self.proc_path(), Mode::from_raw_mode(u32::from(perm)), AtFlags::empty())?)
-    }
-
-    /// Sets owner and group.
-    pub fn set_owner(&self, owner: Owner) -> io::Result<()> {
-        let (uid, gid) = owner.raw();
-        Ok(sys::chownat(&*self.0, "", uid, gid, AtFlags::EMPTY_PATH)?)
-    }
-
-    /// Sets access and modification time.
-    pub fn set_times(&self, times: Times) -> io::Result<()> {
-        Ok(sys::utimensat(&*self.0, "", &times.raw(), AtFlags::EMPTY_PATH)?)
-    }
-
-    /// Its extended attributes.
-    pub fn xattrs(&self) -> Xattrs<'_> {
-        Xattrs::of_handle(self.0.as_fd())
-    }
-
-    /// Opens the very same inode.
-    pub fn open(&self, access: Access) -> io::Result<Object> {
-        let flags = if access == Access::Write { OFlags::RDWR } else { OFlags::RDONLY };
-        let fd = sys::open(self.proc_path(), flags | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty())?;
-        Ok(Object::new(fd, access == Access::Write))
-    }
-
-    /// Syncs a directory's names.
-    pub fn sync_dir(&self) -> io::Result<()> {
-        let fd = sys::openat(&*self.0, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        Ok(sys::fsync(fd)?)
-    }
-
-    fn proc_path(&self) -> String {
-        format!("/proc/self/fd/{}", self.0.as_raw_fd())
-    }
-}
-
-impl AsFd for Node {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
 }
 
 /// A directory tree below one descriptor.
@@ -403,7 +290,14 @@ impl Tree {
                 Ok(attr)
             }
             Ok(None) => Err(PublishError::Conflict(staged)),
-            Err(e) => Err(PublishError::Io(staged, e)),
+            Err(e) => {
+                // Should the staging name hold somebody else's file after an exchange that could not be taken back,
+                // it must not be removed with ours.
+                if !staged.holds_its_name() {
+                    staged.named();
+                }
+                Err(PublishError::Io(staged, e))
+            }
         }
     }
 
@@ -412,7 +306,7 @@ impl Tree {
         let (dir, name) = self.at(path)?;
         let version = match expected {
             Expected::Absent => {
-                return match sys::renameat_with(&**staging, temp, &*dir, name, RenameFlags::NOREPLACE) {
+                return match rename_new(staging, temp, &dir, name) {
                     Ok(()) => Ok(Some(staged.object().stat()?)),
                     Err(rustix::io::Errno::EXIST) => Ok(None),
                     Err(e) => Err(e.into()),
@@ -425,13 +319,19 @@ impl Tree {
             Err(rustix::io::Errno::NOENT) => return self.try_publish(staged, path, Expected::Absent),
             Err(e) => return Err(e.into()),
         };
-        if there.identity() != version {
+        if !there.identity().is_same_version(&version) {
             return Ok(None);
         }
-        sys::renameat_with(&**staging, temp, &*dir, name, RenameFlags::EXCHANGE)?;
+        match sys::renameat_with(&**staging, temp, &*dir, name, RenameFlags::EXCHANGE) {
+            // Some file systems (NFS, exFAT) cannot exchange: there the look above has to be enough.
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP) => {
+                sys::renameat(&**staging, temp, &*dir, name)?;
+                return Ok(Some(staged.object().stat()?));
+            }
+            exchanged => exchanged?,
+        }
         let out = attr_of(&sys::statat(&**staging, temp, AtFlags::SYMLINK_NOFOLLOW)?);
-        // ctime moves with the exchange itself, so it cannot be part of this comparison.
-        if (out.ino, out.size, out.mtime) != (version.ino, version.size, version.mtime) {
+        if !out.identity().is_same_version(&version) {
             sys::renameat_with(&**staging, temp, &*dir, name, RenameFlags::EXCHANGE)?;
             return Ok(None);
         }
@@ -447,6 +347,26 @@ impl Tree {
             dir = here.split().map(|(above, _)| above);
         }
         Ok(())
+    }
+}
+
+/// Renames to a name that must be free. Where the file system cannot promise that in one step, a hard link does, and
+/// where there are no hard links either, a look has to be enough.
+fn rename_new(from: &OwnedFd, old: &OsStr, to: &OwnedFd, new: &OsStr) -> rustix::io::Result<()> {
+    use rustix::io::Errno;
+    match sys::renameat_with(from, old, to, new, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
+        renamed => return renamed,
+    }
+    match sys::linkat(from, old, to, new, AtFlags::empty()) {
+        Ok(()) => return sys::unlinkat(from, old, AtFlags::empty()),
+        Err(Errno::PERM | Errno::NOTSUP) => {}
+        Err(e) => return Err(e),
+    }
+    match sys::statat(to, new, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(_) => Err(Errno::EXIST),
+        Err(Errno::NOENT) => sys::renameat(from, old, to, new),
+        Err(e) => Err(e),
     }
 }
 

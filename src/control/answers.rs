@@ -1,50 +1,37 @@
 //! What a daemon answers on its control socket: the file system's figures and moves in the words of the protocol.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::status::{self, Amount, Explained, Status, Stored, Tiers};
-use super::{Counts, Event, FileError, Outcome, Progress, Reply, Request, Service, WirePath};
+use super::{Counts, Event, FileError, Outcome, Progress, Reply, Request, WirePath};
 use crate::model::{RelPath, Tier};
 use crate::pressure::{MemoryProbe, pressure};
 use crate::vfs::{self, MoveError, Vfs};
 
-/// What does not change while a mount lasts.
-#[derive(Debug, Clone, Default)]
-pub struct Facts {
-    /// The backing directory, absolute.
-    pub workspace: PathBuf,
-    /// Where it is seen, absolute.
-    pub mountpoint: PathBuf,
-    /// What set the memory limit, in words.
-    pub limit_because: String,
-    /// Where a person can look at the files in memory.
-    pub tmpfs: Option<PathBuf>,
-    /// The control socket.
-    pub control: Option<PathBuf>,
-    /// What a person should know of how the mount came to be.
-    pub notes: Vec<String>,
-    /// Mounted with `-o ro`.
-    pub read_only: bool,
-}
-
-/// Ends the mount: brings everything home, unmounts, and returns when all is durable. The first argument asks to
-/// detach although files are open.
-pub type End = dyn Fn(bool, &mut dyn FnMut(Event)) -> Reply + Send + Sync;
-
-/// The daemon's side of every request.
+/// The daemon's side of every request but the one that ends it.
 pub struct Answers {
     vfs: Arc<Vfs>,
     probe: Arc<dyn MemoryProbe>,
-    facts: Facts,
-    end: Box<End>,
+    /// Everything that does not change while the mount lasts.
+    facts: Status,
 }
 
 impl Answers {
-    /// Answers about `vfs`; `end` ends the mount.
-    pub fn new(vfs: Arc<Vfs>, probe: Arc<dyn MemoryProbe>, facts: Facts, end: Box<End>) -> Answers {
-        Answers { vfs, probe, facts, end }
+    /// Answers about `vfs`.
+    pub fn new(vfs: Arc<Vfs>, probe: Arc<dyn MemoryProbe>, facts: Status) -> Answers {
+        Answers { vfs, probe, facts }
+    }
+
+    /// Answers one request. Unmounting is not among them: it needs more than the file system.
+    pub fn answer(&self, request: Request, events: &mut dyn FnMut(Event)) -> Reply {
+        match request {
+            Request::Status => Reply::Done(Outcome::Status(Box::new(self.status()))),
+            Request::Explain { paths } => self.explain(&paths),
+            Request::Migrate { paths, to, dry_run } => self.migrate(&paths, to, dry_run, events),
+            Request::Sync { paths } => self.sync(&paths, events),
+            Request::Unmount { .. } => Reply::failed("this mount cannot be ended from here"),
+        }
     }
 
     /// The whole mount in figures.
@@ -66,8 +53,8 @@ impl Answers {
 
     fn explained(&self, path: &WirePath, found: vfs::Explained) -> Explained {
         let top = match (found.tier, &self.facts.tmpfs) {
-            (Tier::Memory, Some(tmpfs)) => tmpfs.join("tree"),
-            _ => self.facts.workspace.clone(),
+            (Tier::Memory, Some(tmpfs)) => tmpfs.as_path().join("tree"),
+            _ => self.facts.workspace.as_path().to_owned(),
         };
         Explained {
             path: path.clone(),
@@ -151,32 +138,17 @@ impl Answers {
     }
 }
 
-impl Service for Answers {
-    fn handle(&self, request: Request, events: &mut dyn FnMut(Event)) -> Reply {
-        match request {
-            Request::Status => Reply::Done(Outcome::Status(Box::new(self.status()))),
-            Request::Explain { paths } => self.explain(&paths),
-            Request::Migrate { paths, to, dry_run } => self.migrate(&paths, to, dry_run, events),
-            Request::Sync { paths } => self.sync(&paths, events),
-            // Nothing is sealed yet, so every file is plain already.
-            Request::Unmount { plain: _, lazy } => (self.end)(lazy, events),
-        }
-    }
-}
-
 /// The figures of a mount in the words of the fixed surface.
-pub fn status_of(vfs: &Vfs, probe: &dyn MemoryProbe, facts: &Facts) -> Status {
+pub fn status_of(vfs: &Vfs, probe: &dyn MemoryProbe, facts: &Status) -> Status {
     let figures = vfs.figures();
     let budget = vfs.budget();
     let (high, low) = budget.marks();
     let (limit_bytes, used_bytes) = (budget.limit(), budget.held());
     let amount = |files, bytes| Amount { files, bytes };
     Status {
-        workspace: facts.workspace.clone().into(),
-        mountpoint: facts.mountpoint.clone().into(),
         memory: status::Memory {
             limit_bytes,
-            limit_because: facts.limit_because.clone(),
+            limit_because: facts.memory.limit_because.clone(),
             used_bytes,
             pressure: pressure(used_bytes, limit_bytes, &probe.sample()),
             high,
@@ -199,13 +171,7 @@ pub fn status_of(vfs: &Vfs, probe: &dyn MemoryProbe, facts: &Facts) -> Status {
         failed_files: figures.failures.iter().map(|f| error(&wire(&f.path), Some(Tier::Memory), &f.cause)).collect(),
         conflicts: figures.conflicts.iter().map(wire).collect(),
         home_full: figures.home_full,
-        read_only: facts.read_only,
-        tmpfs: facts.tmpfs.clone().map(WirePath::from),
-        pid: std::process::id(),
-        control: facts.control.clone().map(WirePath::from),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        notes: facts.notes.clone(),
-        ..Status::default()
+        ..facts.clone()
     }
 }
 
@@ -230,8 +196,7 @@ fn wire(path: &RelPath) -> WirePath {
 }
 
 fn relative(path: &WirePath) -> Result<RelPath, FileError> {
-    RelPath::from_path(path.as_path())
-        .ok_or_else(|| error(path, None, "not a path inside the mount"))
+    RelPath::from_path(path.as_path()).ok_or_else(|| error(path, None, "not a path inside the mount"))
 }
 
 fn error(path: &WirePath, tier: Option<Tier>, cause: &str) -> FileError {

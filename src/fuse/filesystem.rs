@@ -21,7 +21,10 @@ thread_local! {
 /// A mounted [`Vfs`].
 pub(super) struct ScopeFs {
     pub vfs: Arc<Vfs>,
-    pub ttl: Duration,
+    /// How long the kernel may trust attributes.
+    pub attr_ttl: Duration,
+    /// How long the kernel may trust names.
+    pub entry_ttl: Duration,
     pub own: OwnDir,
     pub backings: Backings,
     /// Some rule makes closes durable; otherwise the kernel need not tell us of them.
@@ -35,8 +38,9 @@ pub(super) enum Answer {
 }
 
 impl ScopeFs {
-    pub fn new(vfs: Arc<Vfs>, ttl: Duration, strict: bool, own: OwnFiles) -> ScopeFs {
-        ScopeFs { vfs, ttl, own: OwnDir::new(own), backings: Backings::default(), strict }
+    pub fn new(vfs: Arc<Vfs>, ttls: (Duration, Duration), strict: bool, own: OwnFiles) -> ScopeFs {
+        let (attr_ttl, entry_ttl) = ttls;
+        ScopeFs { vfs, attr_ttl, entry_ttl, own: OwnDir::new(own), backings: Backings::default(), strict }
     }
 
     /// Asks the kernel for what we want of what it offers.

@@ -30,8 +30,10 @@ impl Forgetter {
         let thread = Builder::new().name("scopefs-forget".to_owned()).spawn(move || {
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(EVERY) {
                 for (parent, name) in vfs.names_to_forget() {
-                    // ENOENT: it has been forgotten already.
-                    let _ = notifier.inval_entry(INodeNo(parent), &name);
+                    if notifier.inval_entry(INodeNo(parent), &name).is_err() {
+                        // The kernel has forgotten it already, and so may we.
+                        vfs.drop_if_forgotten(parent, &name);
+                    }
                 }
             }
         })?;

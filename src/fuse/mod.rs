@@ -3,6 +3,7 @@
 //! Nothing is decided here but how to say it: names, numbers and flags are translated, and the answer of the `vfs`
 //! room says who serves a handle.
 
+mod attach;
 mod backing;
 mod errno;
 mod filesystem;
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
+use fuser::BackgroundSession;
 
 pub use own_dir::OwnFiles;
 
@@ -41,8 +42,10 @@ pub struct Options {
     pub exec: bool,
     /// Keep access times.
     pub atime: bool,
-    /// How long the kernel may trust names and attributes.
-    pub ttl: Duration,
+    /// How long the kernel may trust attributes.
+    pub attr_ttl: Duration,
+    /// How long the kernel may trust names, present or absent.
+    pub entry_ttl: Duration,
     /// Threads that answer requests.
     pub threads: usize,
 }
@@ -61,13 +64,8 @@ impl Mounted {
     /// Whatever the kernel, or `fusermount3` for an ordinary user, answers.
     pub fn start(vfs: Arc<Vfs>, mountpoint: &Path, options: &Options, own: OwnFiles) -> io::Result<Mounted> {
         let strict = vfs.router().any_strict();
-        let filesystem = ScopeFs::new(vfs.clone(), options.ttl, strict, own);
-        let mut config = Config::default();
-        config.mount_options = mount_options(options);
-        config.acl = if options.allow_other { SessionACL::All } else { SessionACL::Owner };
-        config.n_threads = Some(options.threads.max(2));
-        config.clone_fd = true;
-        let session = Session::new(filesystem, mountpoint, &config)?.spawn()?;
+        let filesystem = ScopeFs::new(vfs.clone(), (options.attr_ttl, options.entry_ttl), strict, own);
+        let session = attach::attach(filesystem, mountpoint, options)?.spawn()?;
         raise_readahead(mountpoint);
         let forgetter = Forgetter::start(vfs, session.notifier())?;
         Ok(Mounted { session, forgetter })
@@ -79,20 +77,6 @@ impl Mounted {
         self.forgetter.stop();
         ended
     }
-}
-
-fn mount_options(options: &Options) -> Vec<MountOption> {
-    let either = |yes, on, off| if yes { on } else { off };
-    vec![
-        MountOption::FSName(options.source.display().to_string().replace(',', "\\,")),
-        MountOption::Subtype("scopefs".to_owned()),
-        MountOption::DefaultPermissions,
-        either(options.read_only, MountOption::RO, MountOption::RW),
-        either(options.suid, MountOption::Suid, MountOption::NoSuid),
-        either(options.dev, MountOption::Dev, MountOption::NoDev),
-        either(options.exec, MountOption::Exec, MountOption::NoExec),
-        either(options.atime, MountOption::Atime, MountOption::NoAtime),
-    ]
 }
 
 /// The kernel cuts what FUSE asks for to 128 KiB; root may set more for the mount afterwards, which makes cold

@@ -23,14 +23,14 @@ const GENERATION: Generation = Generation(0);
 impl ScopeFs {
     fn entry(&self, attr: Result<Attr>, reply: ReplyEntry) {
         match attr {
-            Ok(attr) => reply.entry(&self.ttl, &file_attr(&attr), GENERATION),
+            Ok(attr) => reply.entry_with_ttls(&self.attr_ttl, &self.entry_ttl, &file_attr(&attr), GENERATION),
             Err(e) => reply.error(errno(&e)),
         }
     }
 
     fn attributes(&self, attr: Result<Attr>, reply: ReplyAttr) {
         match attr {
-            Ok(attr) => reply.attr(&self.ttl, &file_attr(&attr)),
+            Ok(attr) => reply.attr(&self.attr_ttl, &file_attr(&attr)),
             Err(e) => reply.error(errno(&e)),
         }
     }
@@ -76,7 +76,7 @@ impl Filesystem for ScopeFs {
             Some(found) => self.entry(found.ok_or(Error::NotFound), reply),
             None => match self.vfs.lookup(parent.0, name) {
                 // Inode 0 is the protocol's word for "not there, and you may remember that".
-                Err(Error::NotFound) => reply.entry(&self.ttl, &absent(), GENERATION),
+                Err(Error::NotFound) => reply.entry_with_ttls(&self.attr_ttl, &self.entry_ttl, &absent(), GENERATION),
                 found => self.entry(found, reply),
             },
         }
@@ -215,11 +215,11 @@ impl Filesystem for ScopeFs {
             .and_then(|(attr, opened)| Ok((attr, self.answer(attr.ino, opened, |object| reply.open_backing(object))?)));
         match answered {
             Ok((attr, Answer::Plain(fh, flags))) => {
-                reply.created(&self.ttl, &file_attr(&attr), GENERATION, FileHandle(fh.0), flags);
+                reply.created(&self.attr_ttl, &file_attr(&attr), GENERATION, FileHandle(fh.0), flags);
             }
             Ok((attr, Answer::Passthrough(fh, flags, id))) => {
                 let attr = file_attr(&attr);
-                reply.created_passthrough(&self.ttl, &attr, GENERATION, FileHandle(fh.0), flags, &id);
+                reply.created_passthrough(&self.attr_ttl, &attr, GENERATION, FileHandle(fh.0), flags, &id);
             }
             Err(e) => reply.error(errno(&e)),
         }
@@ -348,7 +348,7 @@ impl Filesystem for ScopeFs {
             }
             // Gone since the listing was taken.
             let Ok(attr) = self.vfs.lookup(ino.0, &entry.name) else { continue };
-            if reply.add(INodeNo(attr.ino), next, &entry.name, &self.ttl, &file_attr(&attr), GENERATION) {
+            if reply.add(INodeNo(attr.ino), next, &entry.name, &self.attr_ttl, &file_attr(&attr), GENERATION) {
                 self.vfs.forget(attr.ino, 1);
                 break;
             }

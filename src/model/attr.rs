@@ -112,3 +112,11 @@ pub struct Identity {
     /// Last change of the inode.
     pub ctime: Timestamp,
 }
+
+impl Identity {
+    /// Whether the contents are the same as far as can be told: all but the ctime, which our own links, unlinks and
+    /// renames move too.
+    pub fn is_same_version(&self, other: &Identity) -> bool {
+        (self.dev, self.ino, self.size, self.mtime) == (other.dev, other.ino, other.size, other.mtime)
+    }
+}

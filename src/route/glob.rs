@@ -3,7 +3,7 @@
 use globset::{Candidate, ErrorKind, GlobBuilder, GlobMatcher};
 
 /// A compiled glob.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Pattern {
     /// Matches every path, with no look at it.
     Everything,

@@ -67,14 +67,14 @@ pub struct RuleView {
 }
 
 /// Rules, compiled. Immutable and shared between threads.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Router {
     // As many as the configuration has; the built-in rule stands apart so that there always is one.
     rules: Vec<Compiled>,
     default: Compiled,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Compiled {
     pattern: Pattern,
     decision: Decision,

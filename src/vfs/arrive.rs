@@ -12,6 +12,7 @@ use super::depart::copy_attributes;
 use super::identity::Place;
 use super::inode::{Inode, Opens, Reason};
 use super::journal::Record;
+use super::report::over_record;
 use super::{MoveError, Result, Room, Vfs};
 use crate::backend::{Access, Backend, Expected, Object, PublishError, Staged};
 use crate::model::{Attr, FileKind, Identity, RelPath, Tier};
@@ -124,8 +125,7 @@ impl Vfs {
         copy_attributes(source, &disk, &object)?;
         let over: Identity = disk.identity();
         let shown = self.identities.ctime(content.place, disk.ctime);
-        let name = dentry.name.to_os_string();
-        self.note(&Record::Over { memory: object.stat()?.ino, name, over: Some(over) })?;
+        self.note(&over_record(object.stat()?.ino, &dentry.parent, &dentry.name, Some(over)))?;
         let attr = match self.memory()?.publish(staged, &path, Expected::Absent) {
             Ok(attr) => attr,
             Err(PublishError::Conflict(_)) => return Err(super::Error::Busy("it is in memory already").into()),

@@ -128,12 +128,16 @@ impl Vfs {
     }
 
     fn held(&self, inode: &Inode) -> Result<Held> {
-        let (place, open) = {
+        let (place, open, node) = {
             let content = inode.content.read();
-            (content.place, content.object.clone())
+            let node = content.gone.as_ref().and_then(|gone| gone.node.clone());
+            (content.place, content.object.clone(), node)
         };
         if let Some(object) = open {
             return Ok(Held::Open(object));
+        }
+        if let Some(node) = node {
+            return Ok(Held::Named(node));
         }
         let tree = if place.tier == Tier::Memory { self.memory()?.tree() } else { self.disk.tree() };
         for path in inode.paths() {
@@ -280,7 +284,8 @@ fn kill_suid(held: &Held) -> Result<()> {
         held.set_perm(perm)?;
     }
     match held.xattrs().remove(OsStr::new(CAPABILITY)) {
-        Err(e) if !matches!(e.raw_os_error(), Some(libc::ENODATA | libc::EOPNOTSUPP)) => Err(e.into()),
+        // EPERM: an ordinary user's daemon may not, set or not; but at its own write the kernel clears it.
+        Err(e) if !matches!(e.raw_os_error(), Some(libc::ENODATA | libc::EOPNOTSUPP | libc::EPERM)) => Err(e.into()),
         _ => Ok(()),
     }
 }

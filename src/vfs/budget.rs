@@ -128,7 +128,8 @@ impl Budget {
             return Room::Granted;
         }
         let _one = self.measuring.lock();
-        if self.credit.load(Ordering::Relaxed) >= 0 {
+        // Somebody else may have measured while we waited.
+        if self.credit.fetch_sub(wanted, Ordering::Relaxed) >= wanted {
             return Room::Granted;
         }
         self.measure(bytes)

@@ -106,11 +106,23 @@ impl Vfs {
     /// A file that cannot move is given the room that others leave.
     fn make_room_for(&self, inode: &Inode) -> Result<()> {
         let relief = self.relieve(self.budget.limit() / 8);
-        if relief.bytes > 0 {
+        if relief.bytes > 0 || self.wait_for_a_move(inode) {
             return Ok(());
         }
         tracing::warn!("inode {} is held by the kernel, and nothing else can leave memory", inode.ino);
         Err(Error::NoSpace("memory is full and the file is held by readers that the kernel serves"))
+    }
+
+    /// Waits until a move that somebody else has begun is over; `false` if there is none.
+    fn wait_for_a_move(&self, except: &Inode) -> bool {
+        let moving = self.inodes.residents().into_iter().find(|file| file.ino != except.ino && file.moving.is_locked());
+        match moving {
+            Some(file) => {
+                drop(file.moving.lock());
+                true
+            }
+            None => false,
+        }
     }
 
     /// `lseek(2)` for data and holes.

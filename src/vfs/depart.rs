@@ -5,8 +5,6 @@
 //! memory as ever: what is written meanwhile is noted and copied again, in rounds that grow short, and for the last of
 //! them writers wait. A step that fails leaves the file where it was.
 
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -17,9 +15,10 @@ use super::delta::Delta;
 use super::identity::Place;
 use super::inode::{Dentry, Family, Inode, Opens, Reason};
 use super::journal::Record;
+use super::rename::is_version;
 use super::{Error, Result, Vfs};
-use crate::backend::{Access, Backend, Expected, Object, Owner, PublishError, Staged, Time, Times, lease};
-use crate::model::{Attr, RelPath, Tier};
+use crate::backend::{Access, Backend, Object, Owner, Staged, Time, Times, lease};
+use crate::model::{Attr, Tier};
 
 /// Rounds of copying what was written during the last one, before writers have to wait.
 const ROUNDS: usize = 4;
@@ -106,11 +105,8 @@ impl Vfs {
             if goal == Goal::Home {
                 self.check_free(inode, &opens, None)?;
             }
-            if !inode.is_dirty() {
-                return match goal {
-                    Goal::Clean => Ok(None),
-                    Goal::Home => self.leave_clean(inode, &opens),
-                };
+            if !inode.is_dirty() && (goal == Goal::Clean || self.leave_clean(inode, &opens)?) {
+                return Ok(None);
             }
             let open = inode.content.read().object.clone();
             // A descriptor of its own, because a move must not count as an access.
@@ -157,36 +153,44 @@ impl Vfs {
         if unheld && (tier == Tier::Memory || self.disk_leases) { Ok(()) } else { Err(MoveError::Held) }
     }
 
-    /// A clean file leaves memory without a copy, if the home still has what was copied there.
-    fn leave_clean(&self, inode: &Arc<Inode>, opens: &Opens) -> std::result::Result<Option<Departure>, MoveError> {
-        if opens.total > 0 {
-            // Its handles need the disk file open before the memory file goes.
-            return self.reopen_at_home(inode).map(|()| None);
+    /// A clean file leaves memory without a copy. `false` if the home no longer has what was copied there: then memory
+    /// holds the only copy, and it is dirty.
+    fn leave_clean(&self, inode: &Arc<Inode>, opens: &Opens) -> Result<bool> {
+        if opens.total == 0 && self.drop_copy_locked(inode, opens)? {
+            return Ok(true);
         }
-        if self.drop_copy_locked(inode, opens)? { Ok(None) } else { Err(MoveError::Held) }
+        // Its handles need the disk file open before the memory file goes.
+        if self.reopen_at_home(inode, opens)? {
+            return Ok(true);
+        }
+        self.mark_dirty(inode, inode.place());
+        Ok(false)
     }
 
-    fn reopen_at_home(&self, inode: &Arc<Inode>) -> std::result::Result<(), MoveError> {
+    fn reopen_at_home(&self, inode: &Arc<Inode>, opens: &Opens) -> Result<bool> {
         let dentries = inode.names.read().clone();
         for dentry in &dentries {
             let Some(path) = dentry.parent.path().map(|dir| dir.join(&dentry.name)) else { continue };
-            let node = self.disk.tree().node(&path)?;
+            let Ok(node) = self.disk.tree().node(&path) else { continue };
             let attr = node.stat()?;
-            if Some(attr.identity()) != dentry.over {
+            if !is_version(dentry.over, &attr) {
                 continue;
             }
-            let object = Arc::new(node.open(Access::Write).or_else(|_| node.open(Access::Read))?);
+            let access = if opens.writers > 0 { Access::Write } else { Access::Read };
+            let object = Arc::new(node.open(access)?);
             let shown = self.attr(inode)?;
             let mut content = inode.content.write();
-            if inode.is_dirty() {
-                return Err(MoveError::Held);
+            if inode.is_dirty() || content.place.tier != Tier::Memory {
+                return Ok(false);
             }
-            self.arrive_on_disk(inode, &mut content, &attr, shown.ctime, Some(object));
+            let object = (opens.total > 0).then_some(object);
+            let memory_ino = content.place.ino;
+            self.arrive_on_disk(inode, &mut content, &attr, shown.ctime, object);
             drop(content);
-            self.remove_mirror_names(inode, &dentries)?;
-            return Ok(());
+            self.remove_mirror_names(inode, memory_ino, &dentries)?;
+            return Ok(true);
         }
-        Err(MoveError::NotThere)
+        Ok(false)
     }
 
     /// Copies what was written since, in rounds, and makes the copy durable; nobody waits.
@@ -232,6 +236,13 @@ impl Vfs {
         ended
     }
 
+    /// An inode that was only known for being in memory need not be known any more.
+    pub(super) fn let_go(&self, inode: Arc<Inode>) {
+        let ino = inode.ino;
+        drop(inode);
+        self.inodes.remove_if_unused(ino);
+    }
+
     fn end_locked(
         &self,
         inode: &Arc<Inode>,
@@ -250,7 +261,7 @@ impl Vfs {
             staged.copy_range(&source, range.start, range.end)?;
         }
         let memory = source.stat()?;
-        if !late.is_empty() || settled != Some(memory) {
+        if !late.is_empty() || settled.is_none_or(|settled| !is_unchanged(&settled, &memory)) {
             staged.object().set_size(memory.size)?;
             copy_attributes(&source, &memory, staged.object()).map_err(|e| self.failed(inode, e))?;
             staged.object().sync(false).map_err(|e| self.failed(inode, e.into()))?;
@@ -279,27 +290,28 @@ impl Vfs {
                 self.arrive_on_disk(inode, &mut content, &attr, shown, open);
                 inode.set_reason(reason);
                 drop(content);
-                self.remove_mirror_names(inode, &dentries)?;
+                self.remove_mirror_names(inode, memory.ino, &dentries)?;
             }
             Goal::Clean => {
-                self.note_clean(inode, &memory, &attr)?;
+                let shown_at_home = Place::of(Tier::Disk, &attr);
+                self.identities.moved(inode.ino, shown_at_home, attr.ctime, memory.ctime);
                 // What the kernel writes through its own handles or mappings, nobody tells us.
                 if opens.total == 0 && opens.maybe_mapped && lease::is_unheld(&source).unwrap_or(false) {
                     (opens.maybe_mapped, opens.kernel_written) = (false, false);
                 }
-                let unseen = opens.kernel_written;
-                inode.dirty.store(unseen, Ordering::Release);
-                if !unseen {
+                if opens.kernel_written {
+                    self.note_shadows(inode, memory.ino, attr.identity())?;
+                    let now = self.now();
+                    inode.changed.store(now, Ordering::Relaxed);
+                    inode.dirty_since.store(now, Ordering::Relaxed);
+                } else {
+                    self.refresh_clean(inode, memory.identity(), attr.identity())?;
+                    inode.dirty.store(false, Ordering::Release);
                     self.count_clean(inode, memory.blocks * 512);
                 }
             }
         }
         Ok(())
-    }
-
-    fn note_clean(&self, inode: &Inode, memory: &Attr, disk: &Attr) -> Result<()> {
-        self.identities.moved(inode.ino, Place::of(Tier::Disk, disk), disk.ctime, memory.ctime);
-        self.refresh_clean(inode, memory.identity(), disk.identity())
     }
 
     /// From now on the inode is this disk file. Hold `content` for writing.
@@ -326,7 +338,11 @@ impl Vfs {
     }
 
     /// Removes a file's names from the mirror: its bytes are safe at home.
-    fn remove_mirror_names(&self, inode: &Inode, dentries: &[Dentry]) -> Result<()> {
+    fn remove_mirror_names(&self, inode: &Inode, memory_ino: u64, dentries: &[Dentry]) -> Result<()> {
+        if dentries.len() > 1 {
+            // Some of them may be gone when a successor looks, and the rest must not seem to be a file of their own.
+            self.note(&Record::Left { memory: memory_ino })?;
+        }
         for dentry in dentries {
             let Some(path) = dentry.parent.path().map(|dir| dir.join(&dentry.name)) else { continue };
             match self.memory()?.tree().unlink(&path) {
@@ -339,110 +355,6 @@ impl Vfs {
         }
         tracing::debug!("inode {} left memory", inode.ino);
         Ok(())
-    }
-
-    /// Gives the copy all names of the file; returns its attributes after the last.
-    fn publish(
-        &self,
-        inode: &Arc<Inode>,
-        staged: Staged,
-        memory: &Attr,
-        dentries: &[Dentry],
-    ) -> std::result::Result<Attr, MoveError> {
-        let copy = staged.object().stat()?;
-        let object = staged.object().clone();
-        // Should the daemon be killed after a rename, its successor knows the file at that name for ours.
-        self.note(&Record::Publishing { memory: memory.identity(), dev: copy.dev, ino: copy.ino })?;
-        let mut first: Option<RelPath> = None;
-        let mut next = Some(staged);
-        for dentry in dentries {
-            let Some(path) = dentry.parent.path().map(|dir| dir.join(&dentry.name)) else { continue };
-            let staged = match (next.take(), &first) {
-                (Some(staged), _) => staged,
-                (None, Some(first)) => self.disk.tree().stage_link(first)?,
-                (None, None) => return Err(MoveError::NotThere),
-            };
-            // Read now: publishing under one name moves the ctime of what the others shadow.
-            let over = inode.over(&dentry.parent, &dentry.name);
-            let landed = self.publish_name(inode, staged, &Dentry { over, ..dentry.clone() }, &path)?;
-            first.get_or_insert(landed);
-            if let Some(over) = over.filter(|_| dentries.len() > 1) {
-                self.follow_links(inode, memory.ino, &over)?;
-            }
-        }
-        let attr = object.stat()?;
-        self.count_disk(1, attr.size as i64);
-        Ok(attr)
-    }
-
-    /// Publishes under one name without moving the directory's times; returns the path, which a conflict changes.
-    fn publish_name(
-        &self,
-        inode: &Arc<Inode>,
-        staged: Staged,
-        dentry: &Dentry,
-        path: &RelPath,
-    ) -> std::result::Result<RelPath, MoveError> {
-        let Some((dir, name)) = path.split() else { return Err(MoveError::NotThere) };
-        self.make_dir_again(&dir)?;
-        let node = self.disk.tree().node(&dir)?;
-        let before = node.stat()?;
-        let expected = dentry.over.map_or(Expected::Absent, Expected::Version);
-        let (landed, replaced) = match self.disk.publish(staged, path, expected) {
-            Ok(_) => (path.clone(), dentry.over),
-            Err(PublishError::Conflict(staged)) => (self.publish_beside(inode, staged, dentry, &dir, name)?, None),
-            Err(PublishError::Io(_, e)) => return Err(self.failed(inode, e.into())),
-        };
-        if let Some(old) = replaced {
-            self.count_disk(-1, -(old.size as i64));
-        }
-        self.restore_dir(&node, &before);
-        Ok(landed)
-    }
-
-    /// A directory's mtime moves with names, never with moves of bytes.
-    pub(super) fn restore_dir(&self, node: &crate::backend::Node, before: &Attr) {
-        let place = Place::of(Tier::Disk, before);
-        let shown = self.identities.ctime(place, before.ctime);
-        let restored = node
-            .set_times(Times { atime: Time::Keep, mtime: Time::At(before.mtime) })
-            .and_then(|()| node.stat())
-            .map(|after| self.identities.moved(self.identities.ino(place), place, after.ctime, shown));
-        if let Err(e) = restored {
-            tracing::debug!("the times of a directory could not be restored after a move: {e}");
-        }
-    }
-
-    /// Somebody else's file has the name: both are kept, ours beside it.
-    fn publish_beside(
-        &self,
-        inode: &Arc<Inode>,
-        mut staged: Staged,
-        dentry: &Dentry,
-        dir: &RelPath,
-        name: &OsStr,
-    ) -> std::result::Result<RelPath, MoveError> {
-        for n in 1.. {
-            let beside = conflict_name(name, n);
-            let path = dir.join(&beside);
-            if self.memory()?.tree().find(&path)?.is_some() {
-                continue;
-            }
-            match self.disk.publish(staged, &path, Expected::Absent) {
-                Ok(_) => {
-                    tracing::warn!("{}: changed in the workspace meanwhile; both kept, ours as {path}", dir.join(name));
-                    let old = dir.join(name);
-                    self.memory()?.tree().rename(&old, &path, rustix::fs::RenameFlags::NOREPLACE)?;
-                    inode.drop_name(&dentry.parent, name);
-                    inode.add_name(&dentry.parent, &beside, None);
-                    self.conflicts.lock().push(path.clone());
-                    return Ok(path);
-                }
-                Err(PublishError::Conflict(back)) => staged = back,
-                Err(PublishError::Io(_, e)) => return Err(self.failed(inode, e.into())),
-            }
-        }
-        Err(MoveError::NotThere)
     }
 
     /// Drops a clean copy; `false` if it is open, mapped or being moved. Afterwards the inode is the disk file that
@@ -475,18 +387,14 @@ impl Vfs {
             dentry.over = None;
         }
         drop(content);
-        self.remove_mirror_names(inode, &dentries)?;
+        self.remove_mirror_names(inode, from.ino, &dentries)?;
         Ok(true)
     }
 }
 
-/// `NAME.scopefs-conflict-N`, with the name cut where the whole would be too long.
-fn conflict_name(name: &OsStr, n: u32) -> OsString {
-    let suffix = format!(".scopefs-conflict-{n}");
-    let keep = name.len().min(255 - suffix.len());
-    let mut beside = OsStr::from_bytes(&name.as_bytes()[..keep]).to_owned();
-    beside.push(suffix);
-    beside
+/// Whether nothing but the access time differs.
+fn is_unchanged(then: &Attr, now: &Attr) -> bool {
+    Attr { atime: now.atime, ..*then } == *now
 }
 
 /// Owner, mode, extended attributes and times, in the order in which one does not undo the other.

@@ -13,6 +13,9 @@ use crate::model::{Durability, OnUnmount, RelPath, Tier};
 /// A file that is fsynced again within this time is better off on disk.
 const AGAIN: Duration = Duration::from_secs(60);
 
+/// Idle time before writing behind where the memory tier may end with a session or a job.
+const SOON: Duration = Duration::from_secs(5);
+
 /// How far a long operation has come.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Progress {
@@ -215,6 +218,7 @@ impl Vfs {
             }
         }
         inode.names.write().clear();
+        self.uncount_clean(inode);
         self.inodes.unsettle(place.ino);
     }
 
@@ -246,6 +250,7 @@ impl Vfs {
         let Some(idle) = decision.write_behind.filter(|_| decision.durability != Durability::Scratch) else {
             return false;
         };
+        let idle = if self.short_lived { idle.min(SOON) } else { idle };
         let ago = |at: u64| Duration::from_millis(now.saturating_sub(at));
         ago(inode.changed.load(Ordering::Relaxed)) >= idle || ago(inode.dirty_since.load(Ordering::Relaxed)) >= latest
     }

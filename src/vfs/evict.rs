@@ -55,11 +55,13 @@ impl Vfs {
     fn evict_batch(&self, batch: &mut Vec<Candidate>, relief: &mut Relief) {
         let inodes: Vec<Arc<Inode>> = batch.iter().map(|candidate| candidate.inode.clone()).collect();
         let results = self.depart_batch(&inodes, Goal::Home, Reason::Evicted, false);
+        drop(inodes);
         for (candidate, result) in batch.drain(..).zip(results) {
             match result {
                 Ok(()) => {
                     relief.files += 1;
                     relief.bytes += candidate.bytes;
+                    self.let_go(candidate.inode);
                 }
                 Err(e) => {
                     tracing::debug!("inode {} stays in memory: {e}", candidate.inode.ino);

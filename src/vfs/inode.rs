@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 
 use super::delta::Delta;
 use super::identity::Place;
-use crate::backend::Object;
+use crate::backend::{Node, Object};
 use crate::model::{Attr, FileKind, Identity, Name, RelPath, Tier};
 
 /// One name of an inode.
@@ -68,8 +68,18 @@ pub(crate) struct Content {
     pub object: Option<Arc<Object>>,
     /// While a copy is being made: what was written since.
     pub delta: Option<Mutex<Delta>>,
-    /// The last attributes of an inode that has lost its last name.
-    pub gone: Option<Box<Attr>>,
+    /// Set when the inode has lost its last name.
+    pub gone: Option<Box<Gone>>,
+}
+
+/// What is left of an inode without a name. The kernel may still open it: a program may have found the name a moment
+/// before it was taken away.
+#[derive(Debug)]
+pub(crate) struct Gone {
+    /// The last attributes, with no names.
+    pub attr: Attr,
+    /// The inode itself, until the kernel forgets it.
+    pub node: Option<Node>,
 }
 
 /// Why a file's bytes are where they are; for `explain`.
@@ -123,7 +133,12 @@ pub struct Inode {
     pub(crate) dirty: AtomicBool,
     /// For directories: there is a mirror directory.
     pub(crate) mirrored: AtomicBool,
+    /// For directories: the mirror directory may carry a default ACL. True until the first look.
+    pub(crate) has_default_acl: AtomicBool,
     reason: AtomicU8,
+    /// For directories, a leaf: held while a name comes or goes, so that a move that restores the directory's times
+    /// undoes nobody else's.
+    pub(crate) times: Mutex<()>,
     /// Leaf lock: held only to read or change the list.
     pub(crate) names: RwLock<SmallVec<[Dentry; 1]>>,
     /// Held through a whole move, so that there is one at a time. Taken before anything else.
@@ -147,7 +162,9 @@ impl Inode {
             clean_bytes: AtomicU64::new(0),
             dirty: AtomicBool::new(false),
             mirrored: AtomicBool::new(false),
+            has_default_acl: AtomicBool::new(true),
             reason: AtomicU8::new(reason as u8),
+            times: Mutex::new(()),
             names: RwLock::new(SmallVec::new()),
             moving: Mutex::new(()),
             opens: Mutex::new(Opens::default()),

@@ -7,12 +7,13 @@
 //!
 //! | kind | record | fields |
 //! | --- | --- | --- |
-//! | 1 | `Over` | memory inode, name, 1 and the identity of the disk file that the name shadows, or 0 for none |
+//! | 1 | `Over` | memory inode, disk inode of the directory, name, 1 and the identity of the disk file that the name shadows, or 0 for none |
 //! | 2 | `Clean` | identity of the memory file; the home has all of it |
 //! | 3 | `Dirty` | memory inode; the home no longer has all of it |
 //! | 4 | `Publishing` | identity of the memory file, device and inode of the copy about to get its name on disk |
 //! | 5 | `Rename` | exchange (u8), two paths, disk inodes at both (0: none), memory inodes at both |
 //! | 6 | `Renamed` | the rename is complete in both trees |
+//! | 7 | `Left` | memory inode; all its names are at home, and are about to be removed from memory |
 //!
 //! A torn record at the end (the daemon was killed within the append) ends the reading; whatever it was to announce
 //! had not begun.
@@ -40,6 +41,8 @@ pub enum Record {
     Over {
         /// Inode number in the tmpfs.
         memory: u64,
+        /// Disk inode number of the directory, which a rename of the directory does not change.
+        dir: u64,
         /// The name, without its directory.
         name: OsString,
         /// The disk file under it.
@@ -68,6 +71,11 @@ pub enum Record {
     Rename(Box<RenameIntent>),
     /// It is complete.
     Renamed,
+    /// The home has the file with all its names; what is left of it in memory is about to be removed.
+    Left {
+        /// Inode number in the tmpfs.
+        memory: u64,
+    },
 }
 
 /// All that recovery needs to finish a rename, or to see that it never began.
@@ -120,7 +128,11 @@ impl Journal {
         let state = &mut *state;
         state.buf.clear();
         encode(record, &mut state.buf);
-        state.file.write_all(&state.buf)?;
+        if let Err(e) = state.file.write_all(&state.buf) {
+            // Half a record would hide all that follow it.
+            state.file.set_len(state.len)?;
+            return Err(e);
+        }
         state.len += state.buf.len() as u64;
         Ok(())
     }
@@ -131,10 +143,10 @@ impl Journal {
         state.len > state.base + SLACK
     }
 
-    /// Replaces everything by `records`, atomically. The caller sees to it that nothing is appended meanwhile that
-    /// the records do not contain.
-    pub fn rewrite(&self, records: impl Iterator<Item = Record>) -> io::Result<()> {
+    /// Replaces everything by what `records` gives, atomically. It is asked while nothing can be appended.
+    pub fn rewrite<R: IntoIterator<Item = Record>>(&self, records: impl FnOnce() -> R) -> io::Result<()> {
         let mut state = self.state.lock();
+        let records = records();
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC | OFlags::APPEND | OFlags::CLOEXEC;
         let mut file = File::from(sys::openat(&self.top, NEXT, flags, Mode::RUSR | Mode::WUSR)?);
         let mut buf = Vec::new();
@@ -159,9 +171,10 @@ fn encode(record: &Record, out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(&[0; 8]);
     match record {
-        Record::Over { memory, name, over } => {
+        Record::Over { memory, dir, name, over } => {
             out.push(1);
             put(out, *memory);
+            put(out, *dir);
             put_bytes(out, name.as_bytes());
             out.push(u8::from(over.is_some()));
             if let Some(over) = over {
@@ -192,6 +205,10 @@ fn encode(record: &Record, out: &mut Vec<u8>) {
             }
         }
         Record::Renamed => out.push(6),
+        Record::Left { memory } => {
+            out.push(7);
+            put(out, *memory);
+        }
     }
     let body = out.len() - start - 8;
     let crc = crc32fast::hash(&out[start + 8..]);
@@ -240,6 +257,7 @@ fn decode(mut body: Cursor<'_>) -> Option<Record> {
     Some(match body.u8()? {
         1 => Record::Over {
             memory: body.u64()?,
+            dir: body.u64()?,
             name: OsString::from_vec(body.bytes()?.to_vec()),
             over: if body.u8()? == 1 { Some(body.identity()?) } else { None },
         },
@@ -254,6 +272,7 @@ fn decode(mut body: Cursor<'_>) -> Option<Record> {
             memory: (body.u64()?, body.u64()?),
         })),
         6 => Record::Renamed,
+        7 => Record::Left { memory: body.u64()? },
         _ => return None,
     })
 }
@@ -313,8 +332,8 @@ mod tests {
     fn samples() -> Vec<Record> {
         let path = |p: &str| RelPath::from_path(Path::new(p)).expect("relative");
         vec![
-            Record::Over { memory: 7, name: "a.tif".into(), over: Some(identity(9)) },
-            Record::Over { memory: 7, name: OsString::from_vec(vec![0xff, b'\n']), over: None },
+            Record::Over { memory: 7, dir: 2, name: "a.tif".into(), over: Some(identity(9)) },
+            Record::Over { memory: 7, dir: 2, name: OsString::from_vec(vec![0xff, b'\n']), over: None },
             Record::Clean { memory: identity(7) },
             Record::Dirty { memory: 7 },
             Record::Publishing { memory: identity(7), dev: 2, ino: 3 },
@@ -326,6 +345,7 @@ mod tests {
                 memory: (0, 5),
             })),
             Record::Renamed,
+            Record::Left { memory: 7 },
         ]
     }
 
@@ -363,7 +383,7 @@ mod tests {
         let top = File::open(dir.path()).expect("opens");
         let (journal, _) = Journal::open(std::os::fd::AsFd::as_fd(&top)).expect("new journal");
         journal.append(&Record::Dirty { memory: 1 }).expect("appends");
-        journal.rewrite([Record::Renamed].into_iter()).expect("rewrites");
+        journal.rewrite(|| [Record::Renamed]).expect("rewrites");
         journal.append(&Record::Dirty { memory: 2 }).expect("appends");
         let (_, read) = Journal::open(std::os::fd::AsFd::as_fd(&top)).expect("journal");
         assert_eq!(read, vec![Record::Renamed, Record::Dirty { memory: 2 }]);

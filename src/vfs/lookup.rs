@@ -52,6 +52,15 @@ impl Vfs {
         if over == 0 { Vec::new() } else { self.inodes.remembered(over + most / 8) }
     }
 
+    /// Lets go of an inode that neither the kernel nor anybody else needs.
+    pub fn drop_if_forgotten(&self, parent: u64, name: &Name) {
+        let Ok(dir) = self.dir_inode(parent) else { return };
+        let _names = self.namespace.read();
+        if let Ok((inode, _)) = self.find(&dir, name, false) {
+            self.let_go(inode);
+        }
+    }
+
     /// Attributes, as they are now.
     pub fn getattr(&self, ino: u64) -> Result<Attr> {
         let inode = self.inode(ino)?;
@@ -245,6 +254,7 @@ impl Vfs {
             self.make_dir_again(&above)?;
         }
         tracing::warn!("{path} was removed from the workspace while files in it were only in memory: made again");
+        self.disk.tree().forget_dirs();
         match self.disk.tree().mkdir(path, 0o755) {
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
             made => Ok(made?),
@@ -258,12 +268,13 @@ impl Vfs {
             match (&content.object, &content.gone) {
                 (Some(object), Some(gone)) => {
                     let now = object.stat()?;
-                    // Its name may still be on disk, under a newer file in memory that took it.
-                    let lost = Attr { nlink: 0, ctime: now.ctime.max(gone.ctime), ..now };
-                    (content.place, Some(if now.nlink > 0 { lost } else { now }))
+                    (content.place, Some(nameless(now, gone.attr.ctime)))
                 }
                 (Some(object), None) => (content.place, Some(object.stat()?)),
-                (None, Some(gone)) => (content.place, Some(**gone)),
+                (None, Some(gone)) => {
+                    let now = gone.node.as_ref().and_then(|node| node.stat().ok()).unwrap_or(gone.attr);
+                    (content.place, Some(nameless(now, gone.attr.ctime)))
+                }
                 (None, None) => (content.place, None),
             }
         };
@@ -297,4 +308,11 @@ impl Inode {
     pub(super) fn is_below(&self, dir: &RelPath) -> bool {
         self.paths().iter().any(|path| path.starts_with(dir))
     }
+}
+
+/// The attributes of an inode that lost its last name at `lost`. That name may still be on disk, under a newer file in
+/// memory that took it; only then is the moment ours to tell: files are stamped by a coarser clock than ours, and a
+/// change soon after would not seem to move the ctime.
+fn nameless(now: Attr, lost: crate::model::Timestamp) -> Attr {
+    if now.nlink > 0 { Attr { nlink: 0, ctime: now.ctime.max(lost), ..now } } else { now }
 }

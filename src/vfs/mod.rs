@@ -33,6 +33,7 @@ mod journal;
 mod lookup;
 mod names;
 mod open;
+mod publish;
 mod recover;
 mod rename;
 mod report;
@@ -86,6 +87,8 @@ pub struct Parts {
     pub passthrough: bool,
     /// Nothing may be written.
     pub read_only: bool,
+    /// The memory tier may end with a login session or a job: what is dirty comes home soon.
+    pub short_lived: bool,
     /// Called when memory is short, from the thread of the request: must return at once.
     pub on_short: Box<dyn Fn() + Send + Sync>,
 }
@@ -106,6 +109,7 @@ pub struct Vfs {
     /// On overlayfs the lease test sees no mappings: what the kernel served could never be moved safely.
     disk_leases: bool,
     read_only: bool,
+    short_lived: bool,
     draining: AtomicBool,
     root: Arc<Inode>,
     on_short: Box<dyn Fn() + Send + Sync>,
@@ -131,7 +135,7 @@ const OVERLAYFS_MAGIC: i64 = 0x794c_7630;
 impl Vfs {
     /// Builds the file system and takes over what an earlier daemon left in memory.
     pub fn new(parts: Parts) -> Result<(Arc<Vfs>, Recovered)> {
-        let Parts { disk, memory, router, budget, clock, passthrough, read_only, on_short } = parts;
+        let Parts { disk, memory, router, budget, clock, passthrough, read_only, short_lived, on_short } = parts;
         let root_attr = disk.tree().stat(&RelPath::root())?;
         let place = Place::of(Tier::Disk, &root_attr);
         let root = Arc::new(Inode::new(ROOT, FileKind::Directory, place, Reason::Found));
@@ -162,6 +166,7 @@ impl Vfs {
             passthrough: AtomicBool::new(passthrough),
             disk_leases,
             read_only,
+            short_lived,
             draining: AtomicBool::new(false),
             root,
             on_short,

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::identity::{Place, ROOT};
-use super::inode::{Inode, Reason};
+use super::inode::{Gone, Inode, Reason};
 use super::journal::Record;
+use super::rename::is_version;
+use super::report::over_record;
 use super::{Error, OWN_DIR, OpenFlags, Opened, Result, Room, Vfs};
-use crate::backend::{Object, Owner, Time, Times, Tree};
+use crate::backend::{Node, Object, Owner, Time, Times, Tree};
 use crate::model::{Attr, FileKind, Name, RelPath, Tier};
 
 const DEFAULT_ACL: &str = "system.posix_acl_default";
@@ -112,7 +114,10 @@ impl Vfs {
         }
         let tree = self.disk.tree();
         let birth = self.birth(&dir, perm, creator)?;
-        make(tree, &path, birth.perm)?;
+        {
+            let _times = dir.times.lock();
+            make(tree, &path, birth.perm)?;
+        }
         let node = tree.node(&path)?;
         own(|owner| node.set_owner(owner), birth.owner)?;
         if kind != FileKind::Directory && kind != FileKind::Symlink && perm & 0o6000 != 0 {
@@ -181,9 +186,7 @@ impl Vfs {
     ) -> Result<(Arc<Inode>, Arc<Object>)> {
         self.mirror_dir(dir)?;
         let tree = self.memory()?.tree();
-        if let Some(acl) = &birth.default_acl {
-            self.mirror_default_acl(path, acl)?;
-        }
+        self.mirror_default_acl(dir, path, birth.default_acl.as_deref())?;
         let object = Arc::new(tree.create(path, birth.perm)?);
         let finished = self.finish_birth(&object, birth).and_then(|()| {
             // The directory is on disk, so its times move there.
@@ -223,7 +226,10 @@ impl Vfs {
         birth: &Birth,
         reason: Reason,
     ) -> Result<(Arc<Inode>, Arc<Object>)> {
-        let object = Arc::new(self.disk.tree().create(path, birth.perm)?);
+        let object = {
+            let _times = dir.times.lock();
+            Arc::new(self.disk.tree().create(path, birth.perm)?)
+        };
         self.finish_birth(&object, birth)?;
         let attr = object.stat()?;
         let inode = self.disk_inode(dir, name, path, &attr, true);
@@ -255,10 +261,22 @@ impl Vfs {
         Ok(Birth { perm, owner: Owner { uid: Some(creator.uid), gid: Some(gid) }, default_acl })
     }
 
-    fn mirror_default_acl(&self, path: &RelPath, acl: &[u8]) -> Result<()> {
-        let Some((dir, _)) = path.split() else { return Ok(()) };
-        let node = self.memory()?.tree().node(&dir)?;
-        Ok(node.xattrs().set(OsStr::new(DEFAULT_ACL), acl, rustix::fs::XattrFlags::empty())?)
+    /// Lets the tmpfs apply the default ACL that the disk directory has now.
+    fn mirror_default_acl(&self, dir: &Inode, path: &RelPath, acl: Option<&[u8]>) -> Result<()> {
+        if acl.is_none() && !dir.has_default_acl.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let Some((above, _)) = path.split() else { return Ok(()) };
+        let node = self.memory()?.tree().dir_node(&above)?;
+        match acl {
+            Some(acl) => node.xattrs().set(OsStr::new(DEFAULT_ACL), acl, rustix::fs::XattrFlags::empty())?,
+            None => match node.xattrs().remove(OsStr::new(DEFAULT_ACL)) {
+                Err(e) if e.raw_os_error() != Some(libc::ENODATA) => return Err(e.into()),
+                _ => {}
+            },
+        }
+        dir.has_default_acl.store(acl.is_some(), Ordering::Release);
+        Ok(())
     }
 
     /// Makes sure that `dir` and those above it have mirrors.
@@ -283,6 +301,7 @@ impl Vfs {
 
     /// A name in `dir` changed in memory alone: the directory's times move on disk.
     pub(super) fn touch_dir(&self, dir: &Inode) -> Result<()> {
+        let _times = dir.times.lock();
         let node = self.disk.tree().dir_node(&self.dir_path(dir)?)?;
         match node.set_times(Times { atime: Time::Keep, mtime: Time::Now }) {
             // An ordinary user may write in a directory that is not theirs, but not set its times: only the owner may.
@@ -305,8 +324,6 @@ impl Vfs {
     pub fn unlink(&self, parent: u64, name: &Name) -> Result<()> {
         self.check_writable()?;
         let dir = self.dir_inode(parent)?;
-        // Freeing a large file takes long, and happens when the last descriptor of it goes: after the lock.
-        let held: Option<crate::backend::Node>;
         let inode = {
             let _names = self.namespace.write();
             let path = self.dir_path(&dir)?.join(name);
@@ -314,14 +331,11 @@ impl Vfs {
             if inode.kind == FileKind::Directory {
                 return Err(Error::IsDirectory);
             }
-            held = match inode.tier() {
-                Tier::Memory => self.memory()?.tree().node(&path).ok(),
-                _ => self.disk.tree().node(&path).ok(),
-            };
             self.remove_name(&inode, &dir, name, &path)?;
             inode
         };
-        drop(held);
+        // Freeing a large file takes long, and happens when the last descriptor of it goes: with the inode, after the
+        // lock.
         let ino = inode.ino;
         drop(inode);
         self.inodes.remove_if_unused(ino);
@@ -335,7 +349,8 @@ impl Vfs {
         let in_memory = layers.memory.is_some();
         // What appeared on disk behind our back is not what the caller saw and asked to remove.
         let over = inode.over(dir, name);
-        let ours = layers.disk.filter(|disk| !in_memory || over == Some(disk.identity()));
+        let node = self.node_of(inode, path);
+        let ours = layers.disk.filter(|disk| !in_memory || is_version(over, disk));
         if let Some(disk) = &ours {
             self.disk.tree().unlink(path)?;
             if disk.nlink == 1 {
@@ -345,7 +360,7 @@ impl Vfs {
         if let Some(memory) = layers.memory {
             self.memory()?.tree().unlink(path)?;
             if over.is_some() {
-                self.note(&Record::Over { memory: memory.ino, name: name.to_owned(), over: None })?;
+                self.note(&over_record(memory.ino, dir, name, None))?;
             }
             if ours.is_none() {
                 self.touch_dir(dir)?;
@@ -356,16 +371,25 @@ impl Vfs {
             self.follow_links(inode, memory.ino, &disk.identity())?;
         }
         if let Some(last) = layers.memory.or(layers.disk).filter(|attr| attr.nlink == 1) {
-            self.mark_gone(inode, last);
+            self.mark_gone(inode, last, node);
         }
         Ok(())
     }
 
+    /// Holds the inode at `path`, in whichever tree it is.
+    pub(super) fn node_of(&self, inode: &Inode, path: &RelPath) -> Option<Node> {
+        match (inode.tier(), &self.memory) {
+            (Tier::Memory, Some(memory)) => memory.tree().node(path).ok(),
+            _ => self.disk.tree().node(path).ok(),
+        }
+    }
+
     /// The last name is gone: what is left is what open handles hold.
-    pub(super) fn mark_gone(&self, inode: &Arc<Inode>, last: Attr) {
+    pub(super) fn mark_gone(&self, inode: &Arc<Inode>, last: Attr, node: Option<Node>) {
         let mut content = inode.content.write();
         let now = crate::model::Timestamp::from(std::time::SystemTime::now());
-        content.gone = Some(Box::new(Attr { nlink: 0, ctime: now, ..last }));
+        let attr = Attr { nlink: 0, ctime: now, ..last };
+        content.gone = Some(Box::new(Gone { attr, node }));
         let place = content.place;
         drop(content);
         if place.tier == Tier::Memory {
@@ -397,7 +421,8 @@ impl Vfs {
         }
         inode.names.write().clear();
         let now = crate::model::Timestamp::from(std::time::SystemTime::now());
-        inode.content.write().gone = Some(Box::new(Attr { nlink: 0, ctime: now, mtime: now, ..last }));
+        let attr = Attr { nlink: 0, ctime: now, mtime: now, ..last };
+        inode.content.write().gone = Some(Box::new(Gone { attr, node: None }));
         self.identities.forget(inode.place());
         let ino = inode.ino;
         drop(inode);
@@ -418,44 +443,21 @@ impl Vfs {
             return Err(Error::Exists);
         }
         let from = inode.path().ok_or(Error::NotFound)?;
-        let over = match inode.tier() {
-            Tier::Memory => self.link_in_memory(&inode, &from, &dir, &to)?,
-            _ => {
-                self.disk.tree().link(&from, &to)?;
-                None
+        // A disk file with several names never leaves the disk: a clean copy is given up, or becomes the newer version.
+        if inode.tier() == Tier::Memory && !inode.is_dirty() && !self.drop_copy(&inode)? {
+            self.mark_dirty(&inode, inode.place());
+        }
+        match inode.tier() {
+            Tier::Memory => {
+                self.mirror_dir(&dir)?;
+                self.memory()?.tree().link(&from, &to)?;
+                self.touch_dir(&dir)?;
             }
-        };
-        inode.add_name(&dir, new_name, over);
+            _ => self.disk.tree().link(&from, &to)?,
+        }
+        inode.add_name(&dir, new_name, None);
         inode.lookups.fetch_add(1, Ordering::AcqRel);
         self.attr(&inode)
-    }
-
-    /// Links in memory, and on disk too if the home has the file: disk first, for if only that is done, the copy in
-    /// memory no longer matches its disk file and is dropped.
-    fn link_in_memory(
-        &self,
-        inode: &Arc<Inode>,
-        from: &RelPath,
-        dir: &Arc<Inode>,
-        to: &RelPath,
-    ) -> Result<Option<crate::model::Identity>> {
-        self.mirror_dir(dir)?;
-        let memory = self.memory()?;
-        if inode.is_dirty() {
-            memory.tree().link(from, to)?;
-            self.touch_dir(dir)?;
-            return Ok(None);
-        }
-        self.disk.tree().link(from, to)?;
-        memory.tree().link(from, to)?;
-        // The link changed the ctime on both sides.
-        let over = self.disk.tree().stat(from)?.identity();
-        let version = memory.tree().stat(from)?;
-        self.refresh_clean(inode, version.identity(), over)?;
-        if let Some((_, name)) = to.split() {
-            self.note(&Record::Over { memory: version.ino, name: name.to_owned(), over: Some(over) })?;
-        }
-        Ok(Some(over))
     }
 
     /// Notes new identities of a clean file whose inode changed on both sides alike.
@@ -465,12 +467,17 @@ impl Vfs {
         memory: crate::model::Identity,
         over: crate::model::Identity,
     ) -> Result<()> {
+        self.note_shadows(inode, memory.ino, over)?;
+        self.note(&Record::Clean { memory })
+    }
+
+    /// Notes that all names of a memory file shadow this version.
+    pub(super) fn note_shadows(&self, inode: &Inode, memory: u64, over: crate::model::Identity) -> Result<()> {
         for dentry in inode.names.write().iter_mut() {
             dentry.over = Some(over);
-            let name = dentry.name.clone().into_os_string();
-            self.note(&Record::Over { memory: memory.ino, name, over: Some(over) })?;
+            self.note(&over_record(memory, &dentry.parent, &dentry.name, Some(over)))?;
         }
-        self.note(&Record::Clean { memory })
+        Ok(())
     }
 }
 

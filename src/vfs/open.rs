@@ -105,7 +105,13 @@ impl Vfs {
 
     /// Opens the file at one of the inode's names, making sure that it is still this inode.
     pub(super) fn open_at(&self, inode: &Inode, tier: Tier, access: Access) -> Result<Object> {
-        let place = inode.place();
+        let place = {
+            let content = inode.content.read();
+            if let Some(node) = content.gone.as_ref().and_then(|gone| gone.node.as_ref()) {
+                return Ok(node.open(access)?);
+            }
+            content.place
+        };
         for path in inode.paths() {
             let tree = match tier {
                 Tier::Memory => self.memory()?.tree(),

@@ -3,7 +3,7 @@
 //! The mirror tree tells which files there are; the journal tells which of them are clean, what they shadow, and
 //! whether a rename was under way. Nothing is copied here: a mount is ready as soon as the tree has been read.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -29,10 +29,11 @@ pub struct Recovered {
 /// The journal, read to its end.
 #[derive(Debug, Default)]
 struct Remembered {
-    over: HashMap<(u64, OsString), Option<Identity>>,
+    over: HashMap<(u64, u64, OsString), Option<Identity>>,
     clean: HashMap<u64, Identity>,
     publishing: HashMap<u64, (Identity, u64, u64)>,
     rename: Option<RenameIntent>,
+    left: HashSet<u64>,
 }
 
 impl Remembered {
@@ -40,8 +41,8 @@ impl Remembered {
         let mut all = Remembered::default();
         for record in records {
             match record {
-                Record::Over { memory, name, over } => {
-                    all.over.insert((memory, name), over);
+                Record::Over { memory, dir, name, over } => {
+                    all.over.insert((memory, dir, name), over);
                 }
                 Record::Clean { memory } => {
                     all.clean.insert(memory.ino, memory);
@@ -54,6 +55,9 @@ impl Remembered {
                 }
                 Record::Rename(intent) => all.rename = Some(*intent),
                 Record::Renamed => all.rename = None,
+                Record::Left { memory } => {
+                    all.left.insert(memory);
+                }
             }
         }
         all
@@ -84,7 +88,7 @@ impl Vfs {
         let root = self.root.clone();
         self.recover_dir(&root, &RelPath::root(), &remembered, reshadow.as_ref(), &mut recovered)?;
         if let Some(journal) = &self.journal {
-            journal.rewrite(self.live_records().into_iter())?;
+            journal.rewrite(|| self.live_records())?;
         }
         Ok(recovered)
     }
@@ -158,7 +162,7 @@ impl Vfs {
         let attr = tree.stat(path)?;
         let Some((_, name)) = path.split() else { return Ok(()) };
         let moved = renamed.is_some_and(|intent| [&intent.from, &intent.to].contains(&path));
-        let verdict = self.judge(path, name, &attr, remembered, moved)?;
+        let verdict = self.judge(dir, path, &attr, remembered, moved)?;
         if matches!(verdict, Verdict::Outdated) {
             tree.unlink(path)?;
             return Ok(());
@@ -204,17 +208,18 @@ impl Vfs {
         inode
     }
 
-    fn judge(
-        &self,
-        path: &RelPath,
-        name: &std::ffi::OsStr,
-        attr: &Attr,
-        remembered: &Remembered,
-        moved: bool,
-    ) -> Result<Verdict> {
+    fn judge(&self, dir: &Inode, path: &RelPath, attr: &Attr, remembered: &Remembered, moved: bool) -> Result<Verdict> {
         let disk = self.disk.tree().find(path)?.map(|disk| disk.identity());
-        let over = remembered.over.get(&(attr.ino, name.to_owned())).copied().flatten();
+        let name = path.split().map(|(_, name)| name.to_owned()).unwrap_or_default();
+        let over = remembered.over.get(&(attr.ino, dir.place().ino, name)).copied().flatten();
         let unchanged = remembered.clean.get(&attr.ino) == Some(&attr.identity());
+        if remembered.left.contains(&attr.ino) {
+            return Ok(Verdict::Outdated);
+        }
+        // Whether a clean file's several names still belong together is easier seen on disk, which has all of it.
+        if unchanged && attr.nlink > 1 {
+            return Ok(Verdict::Outdated);
+        }
         // A copy of this file that was renamed into place just before the daemon was killed.
         if let Some((version, dev, ino)) = remembered.publishing.get(&attr.ino)
             && let Some(disk) = disk.filter(|disk| (disk.dev, disk.ino) == (*dev, *ino))
@@ -224,7 +229,7 @@ impl Vfs {
         }
         Ok(match (over, disk) {
             (Some(over), Some(disk)) if over == disk && unchanged => Verdict::Clean(disk),
-            (Some(over), Some(disk)) if over == disk => Verdict::Dirty(Some(disk)),
+            (Some(over), Some(disk)) if !unchanged && over.is_same_version(&disk) => Verdict::Dirty(Some(disk)),
             // A rename moves the ctime of the disk file, and that of the copy.
             (_, Some(disk)) if moved => Verdict::Dirty(Some(disk)),
             (Some(_), _) if unchanged => Verdict::Outdated,

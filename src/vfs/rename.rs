@@ -12,9 +12,10 @@ use super::identity::ROOT;
 use super::inode::{Inode, Reason};
 use super::journal::{Record, RenameIntent};
 use super::lookup::Layers;
+use super::report::over_record;
 use super::{Error, Goal, MoveError, OWN_DIR, Result, Vfs};
-use crate::backend::Tree;
-use crate::model::{FileKind, Identity, Name, RelPath, Tier};
+use crate::backend::{Node, Tree};
+use crate::model::{Attr, FileKind, Identity, Name, RelPath, Tier};
 
 /// What `renameat2(2)` may be asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +45,7 @@ impl End {
     /// The disk inode that belongs to this name: not one that appeared under a memory name behind our back.
     fn own_disk(&self) -> u64 {
         match (self.layers.disk, self.layers.memory) {
-            (Some(disk), Some(_)) if self.over != Some(disk.identity()) => 0,
+            (Some(disk), Some(_)) if !is_version(self.over, &disk) => 0,
             (Some(disk), _) => disk.ino,
             (None, _) => 0,
         }
@@ -173,28 +174,54 @@ impl Vfs {
             disk: (from.own_disk(), if exchange { to.own_disk() } else { disk_ino(to) }),
             memory: (self.memory_ino(from)?, self.memory_ino(to)?),
         };
+        self.forget_dirs(from, to);
+        let node = to.inode.as_ref().filter(|_| !to.is_dir()).and_then(|lost| self.node_of(lost, &to.path));
+        let renamed = self.rename_trees(from, to, &intent);
+        // Again, because whoever walks without the lock may have opened one in between.
+        self.forget_dirs(from, to);
+        to.parted = renamed?;
+        self.renamed(from, to, exchange, &intent, node)
+    }
+
+    fn forget_dirs(&self, from: &End, to: &End) {
+        if !from.is_dir() && !to.is_dir() {
+            return;
+        }
         self.disk.tree().forget_dirs();
         if let Some(memory) = &self.memory {
             memory.tree().forget_dirs();
         }
+    }
+
+    /// Both trees; tells whether the file that stood at the new name was parted from it (see `part`).
+    fn rename_trees(&self, from: &End, to: &End, intent: &RenameIntent) -> Result<bool> {
         if intent.memory == (0, 0) {
-            self.rename_on_disk(&intent)?;
-        } else if intent.disk.0 == 0 && (!exchange || intent.disk.1 == 0) {
-            self.shadow(from, to, exchange)?;
-            self.rename_in_memory(&intent, from, to)?;
-            if !exchange {
-                to.parted = self.part(from, to)?;
-            }
-        } else {
-            self.note(&Record::Rename(Box::new(intent.clone())))?;
-            let on_disk = self.rename_on_disk(&intent);
-            if on_disk.is_ok() {
-                self.rename_in_memory(&intent, from, to)?;
-            }
-            self.note(&Record::Renamed)?;
-            on_disk?;
+            return self.rename_on_disk(intent).map(|()| false);
         }
-        self.renamed(from, to, exchange, &intent)
+        if intent.disk.0 == 0 && (!intent.exchange || intent.disk.1 == 0) {
+            self.shadow(from, to, intent.exchange)?;
+            self.rename_in_memory(intent, from, to)?;
+            return if intent.exchange { Ok(false) } else { self.part(from, to) };
+        }
+        // Whatever can fail in memory for want of room or of a directory is done before the disk is touched.
+        self.mirror_ends(intent, from, to)?;
+        self.note(&Record::Rename(Box::new(intent.clone())))?;
+        let renamed = self.rename_on_disk(intent).and_then(|()| {
+            self.rename_mirror(intent).inspect_err(|_| {
+                if let Err(e) = self.undo_on_disk(intent) {
+                    tracing::error!("the rename of {} to {} is half done: {e}", intent.from, intent.to);
+                }
+            })
+        });
+        self.note(&Record::Renamed)?;
+        renamed.map(|()| false)
+    }
+
+    /// The memory step failed: the disk step is taken back, unless it replaced something.
+    fn undo_on_disk(&self, intent: &RenameIntent) -> Result<()> {
+        let back = RenameIntent { from: intent.to.clone(), to: intent.from.clone(), ..intent.clone() };
+        let swapped = RenameIntent { disk: (intent.disk.1, intent.disk.0), ..back.clone() };
+        self.rename_on_disk(if intent.exchange { &swapped } else { &back })
     }
 
     /// A memory file that could not go home first has taken the name of a disk file that lives on: that loses its name
@@ -205,7 +232,7 @@ impl Vfs {
             return Ok(false);
         }
         self.disk.tree().unlink(&to.path)?;
-        self.note(&Record::Over { memory: from.memory(), name: to.name.to_os_string(), over: None })?;
+        self.note(&over_record(from.memory(), &to.dir, &to.name, None))?;
         Ok(true)
     }
 
@@ -232,13 +259,22 @@ impl Vfs {
     }
 
     fn rename_in_memory(&self, intent: &RenameIntent, from: &End, to: &End) -> Result<()> {
+        self.mirror_ends(intent, from, to)?;
+        self.rename_mirror(intent)
+    }
+
+    /// Makes the mirror directories that the rename needs, and takes an empty one out of its way.
+    fn mirror_ends(&self, intent: &RenameIntent, from: &End, to: &End) -> Result<()> {
+        if from.is_dir() && !intent.exchange && intent.memory.0 != 0 {
+            self.memory()?.remove_dirs(&intent.to)?;
+        }
         if intent.memory.0 != 0 {
             self.mirror_dir(&to.dir)?;
         }
         if intent.memory.1 != 0 && intent.exchange {
             self.mirror_dir(&from.dir)?;
         }
-        self.rename_mirror(intent)
+        Ok(())
     }
 
     /// The mirror's part, where its directories exist.
@@ -262,17 +298,17 @@ impl Vfs {
                 continue;
             }
             let over = shadowed_at(other);
-            self.note(&Record::Over { memory: end.memory(), name: other.name.to_os_string(), over })?;
+            self.note(&over_record(end.memory(), &other.dir, &other.name, over))?;
         }
         Ok(())
     }
 
     /// Both trees have been changed; now what we know of them.
-    fn renamed(&self, from: &End, to: &End, exchange: bool, intent: &RenameIntent) -> Result<()> {
+    fn renamed(&self, from: &End, to: &End, exchange: bool, intent: &RenameIntent, node: Option<Node>) -> Result<()> {
         let disk_moved = intent.disk.0 != 0 || (exchange && intent.disk.1 != 0);
         let dirs: Vec<(&End, &End)> = if exchange { vec![(from, to), (to, from)] } else { vec![(from, to)] };
         if !exchange && let Some(lost) = &to.inode {
-            self.replaced(lost, to)?;
+            self.replaced(lost, to, node)?;
         }
         for (end, _) in &dirs {
             if let Some(inode) = &end.inode {
@@ -308,7 +344,7 @@ impl Vfs {
     /// A memory file moved together with the disk file that it shadows, whose ctime has changed with that.
     fn reshadow(&self, inode: &Inode, end: &End, other: &End) -> Result<Option<Identity>> {
         let over = self.disk.tree().stat(&other.path)?.identity();
-        self.note(&Record::Over { memory: end.memory(), name: other.name.to_os_string(), over: Some(over) })?;
+        self.note(&over_record(end.memory(), &other.dir, &other.name, Some(over)))?;
         if !inode.is_dirty() {
             let memory = self.memory()?.tree().stat(&other.path)?.identity();
             self.note(&Record::Clean { memory })?;
@@ -317,7 +353,7 @@ impl Vfs {
     }
 
     /// The file that stood at the new name has lost it.
-    fn replaced(&self, lost: &Arc<Inode>, to: &End) -> Result<()> {
+    fn replaced(&self, lost: &Arc<Inode>, to: &End, node: Option<Node>) -> Result<()> {
         lost.drop_name(&to.dir, &to.name);
         if let Some(disk) = to.layers.disk.filter(|disk| disk.nlink > 1) {
             self.follow_links(lost, to.memory(), &disk.identity())?;
@@ -329,7 +365,7 @@ impl Vfs {
             if lost.kind != FileKind::Directory && to.own_disk() != 0 {
                 self.count_disk(-1, -(last.size as i64));
             }
-            self.mark_gone(lost, last);
+            self.mark_gone(lost, last, node);
         }
         Ok(())
     }
@@ -337,6 +373,11 @@ impl Vfs {
 
 fn rename(tree: &Tree, from: &RelPath, to: &RelPath, flags: RenameFlags) -> Result<()> {
     Ok(tree.rename(from, to, flags)?)
+}
+
+/// Whether a disk file is the version that a memory name is known to shadow.
+pub(super) fn is_version(over: Option<Identity>, disk: &Attr) -> bool {
+    over.is_some_and(|over| over.is_same_version(&disk.identity()))
 }
 
 /// Whatever disk inode stands at an end, ours or not.
@@ -349,7 +390,7 @@ fn disk_ino(end: &End) -> u64 {
 fn shadowed_at(end: &End) -> Option<Identity> {
     match (end.layers.memory, end.layers.disk) {
         _ if end.parted => None,
-        (Some(_), Some(disk)) if end.over != Some(disk.identity()) => end.over,
+        (Some(_), Some(disk)) if !is_version(end.over, &disk) => end.over,
         (_, disk) => disk.map(|disk| disk.identity()),
     }
 }

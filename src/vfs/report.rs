@@ -1,12 +1,13 @@
 //! What the file system tells about itself.
 
+use std::ffi::OsStr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::inode::{Inode, Reason};
 use super::journal::Record;
 use super::{Error, MoveError, Result, Vfs};
-use crate::model::{Attr, RelPath, State, Tier};
+use crate::model::{Attr, Identity, RelPath, State, Tier};
 
 /// Failures kept for `status`; older ones make room.
 const FAILURES: usize = 100;
@@ -239,7 +240,7 @@ impl Vfs {
         let Some(journal) = self.journal.as_ref().filter(|journal| journal.is_long()) else { return };
         // For writing: whatever makes a file clean or gives it a shadow holds this for reading.
         let _names = self.namespace.write();
-        if let Err(e) = journal.rewrite(self.live_records().into_iter()) {
+        if let Err(e) = journal.rewrite(|| self.live_records()) {
             tracing::error!("cannot rewrite the memory tier's journal: {e}");
         }
     }
@@ -251,9 +252,10 @@ impl Vfs {
             let memory = inode.place().ino;
             for dentry in inode.names.read().iter() {
                 if dentry.over.is_some() {
-                    records.push(Record::Over { memory, name: dentry.name.to_os_string(), over: dentry.over });
+                    records.push(over_record(memory, &dentry.parent, &dentry.name, dentry.over));
                 }
             }
+            // A write that makes it dirty after this look waits to append its record, which then follows ours.
             if !inode.is_dirty()
                 && let Some(path) = inode.path()
                 && let Some(attr) = self.memory.as_ref().and_then(|memory| memory.tree().find(&path).ok().flatten())
@@ -263,6 +265,11 @@ impl Vfs {
         }
         records
     }
+}
+
+/// What `name` in `dir` shadows, for the journal.
+pub(super) fn over_record(memory: u64, dir: &Inode, name: &OsStr, over: Option<Identity>) -> Record {
+    Record::Over { memory, dir: dir.place().ino, name: name.to_owned(), over }
 }
 
 fn why(reason: Reason) -> &'static str {

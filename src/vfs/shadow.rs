@@ -1,7 +1,7 @@
 //! What memory names shadow, when the disk files under them change through us.
 
 use super::inode::{Dentry, Inode};
-use super::journal::Record;
+use super::report::over_record;
 use super::{Result, Vfs};
 use crate::model::Identity;
 
@@ -17,8 +17,7 @@ impl Vfs {
             // Only the ctime can be our doing.
             let ours = Identity { ctime: was.ctime, ..now } == *was;
             if ours && dentry.over != Some(now) {
-                let name = dentry.name.to_os_string();
-                self.note(&Record::Over { memory, name, over: Some(now) })?;
+                self.note(&over_record(memory, &dentry.parent, &dentry.name, Some(now)))?;
                 inode.add_name(&dentry.parent, &dentry.name, Some(now));
             }
         }

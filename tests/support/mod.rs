@@ -111,6 +111,7 @@ impl World {
             clock: self.clock.clone(),
             passthrough: self.setup.passthrough,
             read_only: false,
+            short_lived: false,
             on_short: Box::new(|| {}),
         })
         .expect("the file system is built")

@@ -40,4 +40,4 @@ def first_difference(found, expected):
     if len(found) != len(expected):
         return f"{len(found)} bytes instead of {len(expected)}"
     at = next(i for i in range(len(found)) if found[i] != expected[i])
-    return f"differs at byte {at}: {found[at:at + 8].hex()} instead of {expected[at:at + 8].hex()}"
+    return f"differs at byte {at}: {found[at : at + 8].hex()} instead of {expected[at : at + 8].hex()}"

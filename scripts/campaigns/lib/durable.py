@@ -201,7 +201,7 @@ class Writer:
         self.ledger.may(name)
         handle = os.open(self.path(name), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
-            for record in range(20):
+            for _ in range(20):
                 self.ledger.may(name, Prefix(whole, length + 500))
                 _write(handle, whole[length : length + 500])
                 if self.sync:
@@ -238,8 +238,19 @@ class Writer:
         finally:
             os.close(handle)
 
-    WAYS = (created_and_synced, in_new_folders, synced_then_overwritten, synced_again_and_again, never_synced,
-            replaced_by_rename, deleted, renamed_folder, appended_and_synced, opened_with_o_sync, mapped_and_synced)  # fmt: skip
+    WAYS = (
+        created_and_synced,
+        in_new_folders,
+        synced_then_overwritten,
+        synced_again_and_again,
+        never_synced,
+        replaced_by_rename,
+        deleted,
+        renamed_folder,
+        appended_and_synced,
+        opened_with_o_sync,
+        mapped_and_synced,
+    )
 
     def work(self, began, doomed, book):
         """A process: every way once, then at random until the file system fails; the ledger goes to the file `book`."""

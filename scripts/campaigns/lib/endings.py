@@ -20,8 +20,20 @@ class Endings:
         self.campaign = campaign
 
     def all(self):
-        cases = [self.scopefs_unmount, self.busy, self.bare_umount, self.bare_umount_without_helper, self.bare_fusermount,
-                 self.lazy_umount, self.sigterm, self.sigint, self.stale_mount, self.unlinked_but_open, self.unlinked_then_killed]  # fmt: skip
+        cases = [
+            self.mount_with_pipes,
+            self.scopefs_unmount,
+            self.busy,
+            self.bare_umount,
+            self.bare_umount_without_helper,
+            self.bare_fusermount,
+            self.lazy_umount,
+            self.sigterm,
+            self.sigint,
+            self.stale_mount,
+            self.unlinked_but_open,
+            self.unlinked_then_killed,
+        ]
         for case in cases:
             self.campaign.attempt(case.__name__.replace("_", " "), case)
 
@@ -60,6 +72,17 @@ class Endings:
 
     # ---- cases
 
+    def mount_with_pipes(self):
+        """$(scopefs mount …) must come back: the daemon may not keep the caller's output open."""
+        here = mount.Mount(self.campaign, "pipes", RULE)
+        command = [mount.binary(), "mount", here.workspace, here.mountpoint, "-c", here.config]
+        try:
+            subprocess.run(command, capture_output=True, timeout=30, stdin=subprocess.DEVNULL)
+            came_back = system.is_mounted(here.mountpoint)
+        except subprocess.TimeoutExpired:
+            came_back = False
+        self.campaign.check("`$(scopefs mount …)` comes back, and the mount is there", came_back)
+
     def scopefs_unmount(self):
         here = self.dirty("unmount")
         self.ended("scopefs unmount", here, here.unmount)
@@ -76,7 +99,9 @@ class Endings:
             problems.append(f"the process {holder.pid} is not named: {done.stderr}")
         if not system.is_mounted(here.mountpoint):
             problems.append("the mount is gone")
-        self.campaign.check("a busy unmount: exit 1, the process named, the mount stays", not problems, "\n".join(problems))
+        self.campaign.check(
+            "a busy unmount: exit 1, the process named, the mount stays", not problems, "\n".join(problems)
+        )
         self.all_there("a busy unmount, still mounted", here, here.mountpoint)
         release(holder)
         here.unmount()
@@ -123,7 +148,9 @@ class Endings:
     def stale_mount(self):
         here = self.dirty("stale")
         here.kill()
-        self.campaign.check("a killed daemon leaves a stale mount (the case is real)", system.is_mounted(here.mountpoint))
+        self.campaign.check(
+            "a killed daemon leaves a stale mount (the case is real)", system.is_mounted(here.mountpoint)
+        )
         here.mount()
         self.all_there("the next mount cleans the stale one", here, here.mountpoint)
         here.unmount()

@@ -57,9 +57,13 @@ class Full:
         _, here = self.place(f"full-{tier}", tier)
         accepted, error = fill(here.mountpoint, "f")
         told = error == errno.ENOSPC
-        self.campaign.check(f"full disk, {tier} rule: the writer gets ENOSPC after {len(accepted)} MiB", told, f"errno {error}")
+        self.campaign.check(
+            f"full disk, {tier} rule: the writer gets ENOSPC after {len(accepted)} MiB", told, f"errno {error}"
+        )
         found = lost(here.mountpoint, "f", accepted)
-        self.campaign.check(f"full disk, {tier} rule: all that was acknowledged can be read", not found, "\n".join(found))
+        self.campaign.check(
+            f"full disk, {tier} rule: all that was acknowledged can be read", not found, "\n".join(found)
+        )
         os.unlink(here.mountpoint / f"f{len(accepted)}")
         here.unmount()
         found = lost(here.workspace, "f", accepted)
@@ -77,11 +81,15 @@ class Full:
                 pass
         # The memory holds them; new ones must be refused before long.
         _, error = fill(here.mountpoint, "late", 2 * DISK_MIB)
-        self.campaign.check("a disk that others filled: new bytes are refused with ENOSPC", error == errno.ENOSPC, error)
+        self.campaign.check(
+            "a disk that others filled: new bytes are refused with ENOSPC", error == errno.ENOSPC, error
+        )
         found = lost(here.mountpoint, "m", accepted)
         self.campaign.check("what is in memory stays readable", not found, "\n".join(found))
         done = here.scopefs("unmount", here.mountpoint)
-        problems = wrong(done, ["m"], codes=(1,)) + ([] if system.is_mounted(here.mountpoint) else ["the mount is gone"])
+        problems = wrong(done, ["m"], codes=(1,)) + (
+            [] if system.is_mounted(here.mountpoint) else ["the mount is gone"]
+        )
         self.campaign.check("unmount fails, says so, and the mount stays", not problems, "\n".join(problems))
         os.unlink(image.where / "ballast")
         here.unmount()

@@ -34,11 +34,13 @@ class Chooser:
         self.verbs, self.weights = list(weights), list(weights.values())
 
     def next(self):
-        while True:
+        """None when the tree allows nothing of it (too many verbs left out)."""
+        for _ in range(10_000):
             verb = self.random.choices(self.verbs, self.weights)[0]
             operation = getattr(self, f"_{verb}")()
             if operation:
                 return operation
+        return None
 
     def _file(self):
         return self._any(self.tree.files())
@@ -53,7 +55,9 @@ class Chooser:
         return None if path in self.tree.names else path
 
     def _length(self):
-        return self.random.choice((self.random.randrange(1, 300), self.random.randrange(1, 9000), self.random.randrange(1, 70000)))
+        return self.random.choice(
+            (self.random.randrange(1, 300), self.random.randrange(1, 9000), self.random.randrange(1, 70000))
+        )
 
     def _seed(self):
         return self.random.randrange(1 << 30)
@@ -226,13 +230,15 @@ def _whole(written, length):
 
 
 def work(root, tree, seed, weights, journal, stop, doomed):
-    """The worker process: acts until told to stop or until the mount is dead. An error before the daemon was doomed is a
-    finding (`X` in the journal)."""
+    """The worker process: acts until told to stop or until the mount is dead. An error before the daemon was doomed is
+    a finding (`X` in the journal)."""
     os.umask(0)
     chooser, hand = Chooser(tree, seed, weights), Hand(root, tree)
     with open(journal, "wb", buffering=0) as lines:
         while not stop.is_set():
             operation = chooser.next()
+            if not operation:
+                break
             _say(lines, "I", operation)
             try:
                 hand.do(operation)

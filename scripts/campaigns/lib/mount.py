@@ -3,8 +3,11 @@
 import json
 import os
 import pathlib
+import select
+import shutil
 import signal
 import subprocess
+import tempfile
 
 from . import system
 from .campaign import REPOSITORY, Skip
@@ -69,9 +72,12 @@ class Mount:
         command = [binary(), *map(os.fspath, words)]
         if self.user:
             keywords.update(user=self.user[0], group=self.user[1], extra_groups=[], cwd="/")
-        return subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=timeout, stdin=subprocess.DEVNULL, **keywords
-        )
+        # Into files: a daemon that kept a pipe of ours open would hold us up here.
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            code = subprocess.run(
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, timeout=timeout, **keywords
+            ).returncode
+            return subprocess.CompletedProcess(command, code, _said(out), _said(err))
 
     def try_mount(self, *more, mountpoint=None, workspace=None, **keywords):
         words = ["mount", workspace or self.workspace]
@@ -108,7 +114,9 @@ class Mount:
     def daemon(self):
         """The process that serves this mount: the one whose descriptor of /dev/fuse is this mount's connection."""
         # From the mount table: asking a mount whose daemon is gone would fail.
-        connection = {int(m.device.split(":")[1]) for m in system.mounts() if m.where == os.path.realpath(self.mountpoint)}
+        connection = {
+            int(m.device.split(":")[1]) for m in system.mounts() if m.where == os.path.realpath(self.mountpoint)
+        }
         holders = [pid for pid in _processes() if "/dev/fuse" in _links(pid).values()]
         exact = [pid for pid in holders if connection & _connections(pid)]
         if exact:
@@ -116,7 +124,9 @@ class Mount:
         # A kernel that does not tell the connection in fdinfo: whoever has a file of this workspace open.
         candidates = [pid for pid in holders if runs(pid, binary())]
         inside = os.path.realpath(self.workspace)
-        mine = [pid for pid in candidates if any((link + "/").startswith(inside + "/") for link in _links(pid).values())]
+        mine = [
+            pid for pid in candidates if any((link + "/").startswith(inside + "/") for link in _links(pid).values())
+        ]
         if len(mine) != 1:
             raise OSError(f"cannot tell which of the processes {candidates} serves {self.mountpoint}")
         return mine[0]
@@ -167,6 +177,7 @@ class Mount:
         """The memory tier is gone, as after a power cut."""
         if self.has_memory():
             system.detach(self.memory)
+            shutil.rmtree(os.path.dirname(self.memory), ignore_errors=True)
 
 
 class Plain(Mount):
@@ -214,10 +225,13 @@ def tier_of(path):
     return os.getxattr(path, TIER, follow_symlinks=False).decode()
 
 
+def _said(file):
+    file.seek(0)
+    return file.read().decode(errors="replace")
+
+
 def wait_for(pidfd, seconds):
     """Waits for the end of a process that need not be our child; closes the descriptor."""
-    import select
-
     try:
         poll = select.poll()
         poll.register(pidfd, select.POLLIN)

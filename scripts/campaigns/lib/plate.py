@@ -21,7 +21,9 @@ def tiff(seed):
         pixels[at : at + 16] = struct.pack("<8H", *(dice.randrange(2000, 60000) for _ in range(8)))
     tags = [(256, LONG, EDGE), (257, LONG, EDGE), (258, SHORT, 16), (259, SHORT, 1), (262, SHORT, 1), (273, LONG, 8),
             (277, SHORT, 1), (278, LONG, EDGE), (279, LONG, len(pixels))]  # fmt: skip
-    directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
+    directory = struct.pack("<H", len(tags)) + b"".join(
+        struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags
+    )
     return struct.pack("<2sHI", b"II", 42, 8 + len(pixels)) + bytes(pixels) + directory + bytes(4)
 
 
@@ -68,9 +70,24 @@ def _links(root):
 
 def _names(folder):
     os.makedirs(folder)
-    names = [b"with\nnewline", b"not utf-8 \xff\xfe", b" leading and trailing ", b"-rf", b"*?[a]", b"quo'te\"s", b"back\\slash",
-             "Zellkern-Färbung µm².tif".encode(), "細胞.tif".encode(), b"x" * 255, b"...", b".hidden", b"tab\there", b"\x01\x7f",
-             b"name.scopefs-conflict-1", b"data.ome.zarr"]  # fmt: skip
+    names = [
+        b"with\nnewline",
+        b"not utf-8 \xff\xfe",
+        b" leading and trailing ",
+        b"-rf",
+        b"*?[a]",
+        b"quo'te\"s",
+        b"back\\slash",
+        "Zellkern-Färbung µm².tif".encode(),
+        "細胞.tif".encode(),
+        b"x" * 255,
+        b"...",
+        b".hidden",
+        b"tab\there",
+        b"\x01\x7f",
+        b"name.scopefs-conflict-1",
+        b"data.ome.zarr",
+    ]
     for name in names:
         with open(os.path.join(folder, name), "wb") as file:
             file.write(b"named " + name)

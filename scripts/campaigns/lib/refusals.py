@@ -9,7 +9,11 @@ from .campaign import need_root
 
 PLAIN_RULE = '[[rule]]\nmatch = "**"\nbackend = "memory"\n'
 # What a message says that tells a person what to do next, whatever the words of the case.
-REMEDY = r"(?i)\b(use|try|choose|remove|rename|unmount|mount|install|set|give|check|write|free|wait|close|move|pass|run|add|correct|replace|did you mean|instead|must|should|valid|registered|expected|known)\b"
+REMEDY = re.compile(
+    r"\b(use|try|choose|remove|rename|unmount|mount|install|set|check|write|free|wait|close|move|pass|run|add|correct"
+    r"|replace|did you mean|instead|must|should|valid|registered|expected|known|start|see|makes?|mkdir)\b",
+    re.IGNORECASE,
+)
 
 CONFIGS = [
     ("an unknown key", '[memory]\nlimt = "1GiB"\n', ["limt", "limit"]),
@@ -30,7 +34,7 @@ def wrong(done, words, codes=(1, 2)):
         problems.append("nothing on standard error")
     elif "panicked" in said or "RUST_BACKTRACE" in said:
         problems.append("it panicked")
-    elif not re.search(REMEDY, said):
+    elif not REMEDY.search(said):
         problems.append("no word that says what to do")
     problems += [f"'{word}' is not named" for word in words if word.lower() not in said.lower()]
     return problems + ([f"it said: {said.strip()[:600]}"] if problems else [])
@@ -72,7 +76,9 @@ class Refusals:
             # A folder of our own may be made before the refusal; what was there before may not change.
             after = {name: said for name, said in after.items() if name.split(b"/")[0] != b".scopefs"}
         problems += list(tree.differences(before, after))
-        self.campaign.check(f"{sentence}: refused, with what to do, and nothing touched", not problems, "\n".join(problems))
+        self.campaign.check(
+            f"{sentence}: refused, with what to do, and nothing touched", not problems, "\n".join(problems)
+        )
 
     # ---- cases
 
@@ -125,6 +131,7 @@ class Refusals:
 
     def no_fuse3(self):
         need_root()
+        system.open_fuse_device(self.campaign)
         uid, gid, _ = system.other_user()
         empty = self.campaign.scratch / "empty-path"
         empty.mkdir()
@@ -179,12 +186,19 @@ class Refusals:
             problems.append("the second is mounted")
         if (here.mountpoint / "mine").read_bytes() != b"in memory":
             problems.append("the first lost a file")
-        self.campaign.check("a second daemon on one workspace: refused, the first goes on", not problems, "\n".join(problems))
+        self.campaign.check(
+            "a second daemon on one workspace: refused, the first goes on", not problems, "\n".join(problems)
+        )
         here.unmount()
         self.campaign.check("and nothing of it is lost", (here.workspace / "mine").read_bytes() == b"in memory")
 
     def wrong_usage(self):
-        for words in (["mount"], ["frobnicate"], ["mount", "--no-such-option", "/tmp"], ["migrate", "x", "--to", "floppy"]):
+        for words in (
+            ["mount"],
+            ["frobnicate"],
+            ["mount", "--no-such-option", "/tmp"],
+            ["migrate", "x", "--to", "floppy"],
+        ):
             done = subprocess.run([mount.binary(), *words], capture_output=True, text=True, stdin=subprocess.DEVNULL)
             held = done.returncode == 2 and done.stderr.strip()
             self.campaign.check(f"`scopefs {' '.join(words)}` ends with 2", held, f"{done.returncode}: {done.stderr}")
@@ -235,4 +249,3 @@ def controls(campaign):
 def require_mounts():
     mount.binary()
     mount.need_fuse()
-

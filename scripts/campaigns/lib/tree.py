@@ -7,11 +7,10 @@ import stat
 NANOSECONDS = ("mtime", "ctime")
 
 
-def snapshot(root, times=NANOSECONDS, skip_top=(), content=True, inodes=False):
-    """{relative name: {property: value}}, the root itself as b"."; nothing in the tree is changed by looking, as long as
-    the file system is mounted with noatime or relatime (atime is not part of the picture)."""
+def snapshot(root, skip_top=()):
+    """{relative name: {property: value}}, the root itself as b"."; without atime, which looking may change."""
     root = os.fsencode(root)
-    found = {b".": entry(root, times, content, inodes)}
+    found = {b".": entry(root)}
     left_out = {os.fsencode(name) for name in skip_top}
     for folder, folders, files in os.walk(root, onerror=_stop):
         if folder == root:
@@ -19,11 +18,11 @@ def snapshot(root, times=NANOSECONDS, skip_top=(), content=True, inodes=False):
             files = [name for name in files if name not in left_out]
         for name in folders + files:
             path = os.path.join(folder, name)
-            found[os.path.relpath(path, root)] = entry(path, times, content, inodes)
+            found[os.path.relpath(path, root)] = entry(path)
     return found
 
 
-def entry(path, times=NANOSECONDS, content=True, inodes=False):
+def entry(path):
     info = os.lstat(path)
     said = {
         "kind": stat.S_IFMT(info.st_mode),
@@ -31,14 +30,11 @@ def entry(path, times=NANOSECONDS, content=True, inodes=False):
         "owner": (info.st_uid, info.st_gid),
         "xattrs": xattrs(path),
     }
-    for name in times:
+    for name in NANOSECONDS:
         said[name] = getattr(info, f"st_{name}_ns")
-    if inodes:
-        said["inode"] = info.st_ino
     if stat.S_ISREG(info.st_mode):
         said["size"], said["links"], said["blocks"] = info.st_size, info.st_nlink, info.st_blocks
-        if content:
-            said["content"] = digest(path)
+        said["content"] = digest(path)
     elif stat.S_ISLNK(info.st_mode):
         said["target"] = os.readlink(path)
     elif stat.S_ISCHR(info.st_mode) or stat.S_ISBLK(info.st_mode):
@@ -59,7 +55,7 @@ def xattrs(path):
         return {"error": error.errno}
 
 
-def differences(before, after, ignore=()):
+def differences(before, after):
     """One sentence for every name and property in which two snapshots differ."""
     for name in sorted(before.keys() | after.keys()):
         shown = ascii(name)[1:]
@@ -69,7 +65,7 @@ def differences(before, after, ignore=()):
             yield f"{shown}: was not there before"
         else:
             a, b = before[name], after[name]
-            for key in sorted((a.keys() | b.keys()) - set(ignore)):
+            for key in sorted(a.keys() | b.keys()):
                 if a.get(key) != b.get(key):
                     yield f"{shown}: {key} was {a.get(key)}, is {b.get(key)}"
 

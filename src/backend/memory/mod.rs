@@ -13,7 +13,7 @@ pub mod place;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{self as sys, Mode, OFlags, RenameFlags};
+use rustix::fs::{self as sys, AtFlags, Mode, OFlags, RenameFlags};
 
 use super::tree::{Tree, is_absent};
 use super::{Access, Backend, ByteSource, Expected, Kind, Object, PublishError, Staged};
@@ -45,6 +45,21 @@ impl Memory {
         };
         let tree = Tree::new(sub("tree")?, sub("staging")?);
         Ok(Memory { top, tree })
+    }
+
+    /// Removes everything that makes a tmpfs a memory tier, if there is no file in it; ENOTEMPTY otherwise.
+    pub fn clear(self) -> io::Result<()> {
+        self.remove_dirs(&RelPath::root())?;
+        self.tree.sweep_staging()?;
+        for (name, flags) in
+            [("tree", AtFlags::REMOVEDIR), ("staging", AtFlags::REMOVEDIR), ("journal", AtFlags::empty())]
+        {
+            match sys::unlinkat(&self.top, name, flags) {
+                Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+        Ok(())
     }
 
     /// The mirror.

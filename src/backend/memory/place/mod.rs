@@ -126,6 +126,12 @@ pub fn open_or_create(id: &WorkspaceId, size: u64) -> Result<Place, PlaceError> 
     open_or_create_in(&Surroundings::here(), id, size)
 }
 
+/// The private directory of a workspace for sockets and logs, also where it has no place in memory. Made if it is
+/// missing; whoever asks for it removes it.
+pub fn runtime_dir(id: &WorkspaceId) -> Result<PathBuf, PlaceError> {
+    Ok(runtime::open_or_create(&Surroundings::here(), id)?.path)
+}
+
 fn open_or_create_in(at: &Surroundings, id: &WorkspaceId, size: u64) -> Result<Place, PlaceError> {
     // In a private namespace the host's mounts can still be seen, but those made later cannot: refuse before looking.
     let namespace = if at.uid == 0 { host::namespace(std::path::Path::new("/")) } else { host::Namespace::Host };

@@ -1,1 +1,0 @@
-//! What a backend must do to be accepted.

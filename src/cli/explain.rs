@@ -1,0 +1,101 @@
+//! `scopefs explain`.
+
+use std::path::PathBuf;
+
+use super::args::ExplainArgs;
+use super::ask::{self, Group};
+use super::failure::{Failure, print, say};
+use super::output::{Style, colours, paint, size};
+use crate::control::{Explained, Outcome, Request};
+
+/// Runs the command.
+pub fn run(args: &ExplainArgs) -> Result<(), Failure> {
+    let (groups, wrong) = ask::group(&ask::mounts()?, &args.paths);
+    for message in &wrong {
+        say(format_args!("scopefs: {message}"));
+    }
+    let mut failed = wrong.len();
+    let mut all = Vec::new();
+    for group in groups {
+        let (explained, errors) = explain(group)?;
+        all.extend(explained);
+        failed += errors;
+    }
+    // As they were written, not as the mounts came.
+    all.sort_by_key(|(written, _)| args.paths.iter().position(|path| path == written));
+    let files: Vec<Explained> =
+        all.into_iter().map(|(written, file)| Explained { path: written.into(), ..file }).collect();
+    if args.json {
+        json(&files, args.paths.len() == 1)?;
+    } else {
+        let texts: Vec<String> = files.iter().map(|file| text(file, colours())).collect();
+        print(texts.join("\n"))?;
+    }
+    if failed > 0 { Err(Failure::silent(1)) } else { Ok(()) }
+}
+
+/// What the daemon says of each path of a mount, under the names that the caller wrote; the number of errors.
+fn explain(group: Group) -> Result<(Vec<(PathBuf, Explained)>, usize), Failure> {
+    let request = Request::Explain { paths: group.inside.clone() };
+    let reply = ask::ask(&group.mount, &request, &mut |_| {})?;
+    let (outcome, errors) = ask::settle(&group.mount, reply);
+    let Some(Outcome::Explained(files)) = outcome else { return Ok((Vec::new(), errors)) };
+    // Those that failed are missing, so they are matched by name and not by position.
+    let mut pairs: Vec<_> = group.inside.into_iter().zip(group.written).collect();
+    let named = files.into_iter().filter_map(|file| {
+        let at = pairs.iter().position(|(inside, _)| *inside == file.path)?;
+        Some((pairs.swap_remove(at).1, file))
+    });
+    Ok((named.collect(), errors))
+}
+
+fn json(files: &[Explained], single: bool) -> Result<(), Failure> {
+    let text = match files {
+        [file] if single => serde_json::to_string_pretty(file),
+        [] if single => return Ok(()),
+        files => serde_json::to_string_pretty(files),
+    };
+    print(text.map_err(|error| Failure::failed(error.to_string()))? + "\n")
+}
+
+fn text(file: &Explained, colours: bool) -> String {
+    let stored = match file.stored_size == file.size {
+        true => String::new(),
+        false => format!(" (takes {})", size(file.stored_size)),
+    };
+    format!(
+        "{}\n  tier    {}, {}\n  rule    {}\n  why     {}\n  bytes   {}\n  size    {}{stored}\n",
+        paint(&file.path, Style::Bold, colours),
+        file.tier,
+        file.state.as_str(),
+        file.rule,
+        file.reason,
+        file.stored_at,
+        size(file.size)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{State, Tier};
+
+    #[test]
+    fn an_explanation_reads_well() {
+        let file = Explained {
+            path: "/m/a.tif".into(),
+            tier: Tier::Memory,
+            state: State::Dirty,
+            rule: "rule 1 '**'".into(),
+            reason: "placed by its rule".into(),
+            stored_at: "/run/scopefs/x/memory/a.tif".into(),
+            size: 5000,
+            stored_size: 8192,
+        };
+        assert_eq!(
+            text(&file, false),
+            "/m/a.tif\n  tier    memory, dirty\n  rule    rule 1 '**'\n  why     placed by its rule\n  \
+             bytes   /run/scopefs/x/memory/a.tif\n  size    4.9 KiB (takes 8.0 KiB)\n"
+        );
+    }
+}

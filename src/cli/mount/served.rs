@@ -1,0 +1,152 @@
+//! The mounted file system as the life of a mount sees it.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{Builder, JoinHandle};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::life::Served;
+use crate::control::{Answers, failures, progress_of};
+use crate::control::{Counts, Event, FileError, Reply, Request, WirePath};
+use crate::fuse::{Mounted, Options, OwnFiles};
+use crate::materialize::Workers;
+use crate::vfs::{self, Vfs};
+
+/// A [`Vfs`] that the kernel has mounted.
+pub struct MountedVfs {
+    vfs: Arc<Vfs>,
+    answers: Arc<Answers>,
+    session: Mutex<Option<Mounted>>,
+    workers: Mutex<Option<Workers>>,
+    counting: Counting,
+    gone: Mutex<bool>,
+    went: Condvar,
+    /// Nobody can have anything open any more: what is flushed now may leave memory too.
+    over: AtomicBool,
+}
+
+impl MountedVfs {
+    /// Mounts; the mount can be used when this returns.
+    pub fn start(
+        vfs: Arc<Vfs>,
+        answers: Arc<Answers>,
+        workers: Workers,
+        mountpoint: &Path,
+        options: &Options,
+        own: OwnFiles,
+    ) -> io::Result<MountedVfs> {
+        let session = match Mounted::start(vfs.clone(), mountpoint, options, own) {
+            Ok(session) => session,
+            Err(error) => {
+                workers.stop()?;
+                return Err(error);
+            }
+        };
+        let counting = Counting::start(vfs.clone())?;
+        Ok(MountedVfs {
+            vfs,
+            answers,
+            session: Mutex::new(Some(session)),
+            workers: Mutex::new(Some(workers)),
+            counting,
+            gone: Mutex::new(false),
+            went: Condvar::new(),
+            over: AtomicBool::new(false),
+        })
+    }
+}
+
+impl Served for MountedVfs {
+    fn handle(&self, request: Request, events: &mut dyn FnMut(Event)) -> Reply {
+        self.answers.answer(request, events)
+    }
+
+    fn flush(&self, _plain: Option<&WirePath>, events: &mut dyn FnMut(Event)) -> Result<Counts, Vec<FileError>> {
+        self.vfs.set_draining(true);
+        let mut last = vfs::Progress::default();
+        let mut tell = |progress: &vfs::Progress| {
+            last = progress.clone();
+            events(Event::Progress(progress_of(progress)));
+        };
+        let failed = if self.over.load(Ordering::Acquire) {
+            self.vfs.drain(&mut tell, &AtomicBool::new(false))
+        } else {
+            self.vfs.flush_all(&mut tell)
+        };
+        let mut errors = failures(&failed);
+        if let Err(e) = self.vfs.sync_disk() {
+            errors.push(FileError::general(format!("the workspace's disk cannot be synced: {e}")));
+        }
+        let counts = Counts { files: last.files, bytes: last.bytes, already: 0 };
+        if errors.is_empty() { Ok(counts) } else { Err(errors) }
+    }
+
+    fn resume(&self) {
+        self.vfs.set_draining(false);
+    }
+
+    fn wait(&self) {
+        let session = self.session.lock().take();
+        match session {
+            Some(session) => {
+                if let Err(e) = session.wait() {
+                    tracing::error!("the kernel's side of the mount ended with an error: {e}");
+                }
+                self.counting.stop();
+                if let Some(workers) = self.workers.lock().take()
+                    && let Err(e) = workers.stop()
+                {
+                    tracing::error!("{e}");
+                }
+                self.over.store(true, Ordering::Release);
+                *self.gone.lock() = true;
+                self.went.notify_all();
+            }
+            None => {
+                let mut gone = self.gone.lock();
+                while !*gone {
+                    self.went.wait(&mut gone);
+                }
+            }
+        }
+    }
+}
+
+/// Counts what is on disk once, in the background, for `status`.
+struct Counting {
+    stop: Arc<AtomicBool>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Counting {
+    fn start(vfs: Arc<Vfs>) -> io::Result<Counting> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let count = move || {
+            lower_priority();
+            vfs.count_tree(&stopped);
+        };
+        let thread = Builder::new().name("scopefs-count".to_owned()).spawn(count)?;
+        Ok(Counting { stop, thread: Mutex::new(Some(thread)) })
+    }
+
+    fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.lock().take()
+            && thread.join().is_err()
+        {
+            tracing::error!("counting the workspace's files had panicked");
+        }
+    }
+}
+
+/// The calling thread runs when nobody else wants to. On Linux a nice value belongs to a thread.
+fn lower_priority() {
+    let thread = rustix::thread::gettid();
+    if let Err(e) = rustix::process::setpriority_process(Some(thread), 19) {
+        tracing::debug!("counting runs at ordinary priority: {e}");
+    }
+}
