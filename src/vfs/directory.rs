@@ -56,7 +56,9 @@ impl Vfs {
             }
             let shadow = in_memory.remove(&found.name);
             let ino = shadow.unwrap_or_else(|| self.identities.ino(Place { tier: Tier::Disk, dev, ino: found.ino }));
-            entries.push(DirEntry { ino, kind: found.kind, name: found.name });
+            // Only regular files are in memory, whatever it is that they shadow.
+            let kind = if shadow.is_some() { FileKind::Regular } else { found.kind };
+            entries.push(DirEntry { ino, kind, name: found.name });
         }
         let rest = in_memory.into_iter();
         entries.extend(rest.map(|(name, ino)| DirEntry { ino, kind: FileKind::Regular, name }));

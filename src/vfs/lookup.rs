@@ -266,15 +266,14 @@ impl Vfs {
         let (place, open) = {
             let content = inode.content.read();
             match (&content.object, &content.gone) {
-                // Its name may still be on disk, under a newer file in memory that took it.
                 (Some(object), Some(gone)) => {
                     let now = object.stat()?;
-                    (content.place, Some(Attr { nlink: 0, ctime: now.ctime.max(gone.attr.ctime), ..now }))
+                    (content.place, Some(nameless(now, gone.attr.ctime)))
                 }
                 (Some(object), None) => (content.place, Some(object.stat()?)),
                 (None, Some(gone)) => {
                     let now = gone.node.as_ref().and_then(|node| node.stat().ok()).unwrap_or(gone.attr);
-                    (content.place, Some(Attr { nlink: 0, ctime: now.ctime.max(gone.attr.ctime), ..now }))
+                    (content.place, Some(nameless(now, gone.attr.ctime)))
                 }
                 (None, None) => (content.place, None),
             }
@@ -309,4 +308,11 @@ impl Inode {
     pub(super) fn is_below(&self, dir: &RelPath) -> bool {
         self.paths().iter().any(|path| path.starts_with(dir))
     }
+}
+
+/// The attributes of an inode that lost its last name at `lost`. That name may still be on disk, under a newer file in
+/// memory that took it; only then is the moment ours to tell: files are stamped by a coarser clock than ours, and a
+/// change soon after would not seem to move the ctime.
+fn nameless(now: Attr, lost: crate::model::Timestamp) -> Attr {
+    if now.nlink > 0 { Attr { nlink: 0, ctime: now.ctime.max(lost), ..now } } else { now }
 }

@@ -177,3 +177,30 @@ fn a_directory_with_files_in_memory_alone_is_not_empty() {
     assert_eq!(kernel.rmdir("d"), Ok(()));
     assert!(!world.path("d").exists());
 }
+
+#[test]
+fn a_file_that_shadows_a_link_is_listed_as_a_file() {
+    let world = world!();
+    let kernel = Kernel::new(world.mount().0);
+    kernel.symlink("nowhere", "a").expect("links");
+    kernel.write("new", b"new").expect("writes");
+    kernel.rename("new", "a", RenameMode::Replace).expect("renames");
+    let listed = kernel.list("").expect("lists");
+    assert_eq!(listed[0].2, scopefs::model::FileKind::Regular);
+    assert!(kernel.vfs.drain(&mut |_| {}, &AtomicBool::new(false)).is_empty());
+    assert_eq!(std::fs::read(world.path("a")).expect("reads"), b"new");
+}
+
+#[test]
+fn a_rename_refused_by_a_directory_that_is_not_empty_leaves_it_usable() {
+    let world = world!();
+    let kernel = Kernel::new(world.mount().0);
+    kernel.mkdir("from", 0o755).expect("makes");
+    kernel.mkdir("d", 0o755).expect("makes");
+    kernel.write("d/a", b"a").expect("writes");
+    kernel.migrate("d/a", scopefs::model::Tier::Disk).expect("moves");
+    assert_eq!(kernel.rename("from", "d", RenameMode::Replace), Err(libc::ENOTEMPTY));
+    kernel.write("b", b"b").expect("writes");
+    kernel.rename("b", "d/b", RenameMode::Replace).expect("renames");
+    assert_eq!(kernel.read("d/b").expect("reads"), b"b");
+}
