@@ -99,7 +99,9 @@ impl Vfs {
                 Ok((inode, _)) if inode.tier() == Tier::Memory => inode,
                 _ => return Ok(()),
             };
+            let below = self.disk.tree().find(&self.dir_path(to_dir)?.join(to_name))?;
             match self.find(to_dir, to_name, false) {
+                Ok(_) if below.is_some_and(|disk| disk.nlink > 1 && disk.kind == FileKind::Regular) => from,
                 Ok((to, attr)) if to.tier() == Tier::Disk && self.lives_on(&to, attr.nlink) => from,
                 _ => return Ok(()),
             }
@@ -128,6 +130,11 @@ impl Vfs {
         // Read after the search, which may drop a clean copy that is out of date.
         let layers = self.layers(&dir, &path)?;
         let over = inode.as_ref().and_then(|inode| inode.over(&dir, name));
+        if let (Some(_), Some(disk)) = (layers.memory, layers.disk)
+            && !is_version(over, &disk)
+        {
+            tracing::warn!("{path}: the file on disk was changed behind the mount, and stays where it is");
+        }
         Ok(End { dir, name: name.into(), path, layers, inode, over, parted: false })
     }
 
@@ -227,8 +234,13 @@ impl Vfs {
     /// A memory file that could not go home first has taken the name of a disk file that lives on: that loses its name
     /// now. After the rename in memory, so that a daemon killed in between leaves a shadow like any other.
     fn part(&self, from: &End, to: &End) -> Result<bool> {
-        let (Some(lost), Some(disk), None) = (&to.inode, to.layers.disk, to.layers.memory) else { return Ok(false) };
-        if !self.lives_on(lost, disk.nlink) {
+        let (Some(lost), Some(disk)) = (&to.inode, to.layers.disk) else { return Ok(false) };
+        // Under a newer file in memory, it is other names of it that can be written to.
+        let lives_on = match to.layers.memory {
+            Some(_) => disk.nlink > 1 && disk.kind == FileKind::Regular && to.own_disk() != 0,
+            None => self.lives_on(lost, disk.nlink),
+        };
+        if !lives_on {
             return Ok(false);
         }
         self.disk.tree().unlink(&to.path)?;
