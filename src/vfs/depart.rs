@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use super::delta::Delta;
 use super::identity::Place;
-use super::inode::{Dentry, Family, Inode, Opens, Reason};
+use super::inode::{Content, Dentry, Family, Inode, Opens, Reason};
 use super::journal::Record;
 use super::rename::is_version;
 use super::{Error, Result, Vfs};
@@ -256,19 +256,10 @@ impl Vfs {
             self.check_free(inode, opens, Some(&source))?;
         }
         let mut content = inode.content.write();
-        let late = content.delta.as_ref().map(|delta| delta.lock().take()).unwrap_or_default();
-        for range in &late {
-            staged.copy_range(&source, range.start, range.end)?;
-        }
-        let memory = source.stat()?;
-        if !late.is_empty() || settled.is_none_or(|settled| !is_unchanged(&settled, &memory)) {
-            staged.object().set_size(memory.size)?;
-            copy_attributes(&source, &memory, staged.object()).map_err(|e| self.failed(inode, e))?;
-            staged.object().sync(false).map_err(|e| self.failed(inode, e.into()))?;
-        }
+        let memory = self.catch_up(inode, &content, &source, &staged, settled)?;
         let shown = self.identities.ctime(content.place, memory.ctime);
-        let dentries = inode.names.read().clone();
         let object = staged.object().clone();
+        let dentries = inode.names.read().clone();
         if dentries.is_empty() {
             // Deleted while open: it goes on without a name.
             if goal == Goal::Home {
@@ -283,34 +274,55 @@ impl Vfs {
         self.counters.materialized_files.fetch_add(1, Ordering::Relaxed);
         self.counters.materialized_bytes.fetch_add(memory.size, Ordering::Relaxed);
         self.mended(inode);
-        match goal {
-            Goal::Home => {
-                let open = (opens.total > 0).then_some(object);
-                let dentries = inode.names.read().clone();
-                self.arrive_on_disk(inode, &mut content, &attr, shown, open);
-                inode.set_reason(reason);
-                drop(content);
-                self.remove_mirror_names(inode, memory.ino, &dentries)?;
-            }
-            Goal::Clean => {
-                let shown_at_home = Place::of(Tier::Disk, &attr);
-                self.identities.moved(inode.ino, shown_at_home, attr.ctime, memory.ctime);
-                // What the kernel writes through its own handles or mappings, nobody tells us.
-                if opens.total == 0 && opens.maybe_mapped && lease::is_unheld(&source).unwrap_or(false) {
-                    (opens.maybe_mapped, opens.kernel_written) = (false, false);
-                }
-                if opens.kernel_written {
-                    self.note_shadows(inode, memory.ino, attr.identity())?;
-                    let now = self.now();
-                    inode.changed.store(now, Ordering::Relaxed);
-                    inode.dirty_since.store(now, Ordering::Relaxed);
-                } else {
-                    self.refresh_clean(inode, memory.identity(), attr.identity())?;
-                    inode.dirty.store(false, Ordering::Release);
-                    self.count_clean(inode, memory.blocks * 512);
-                }
-            }
+        if goal == Goal::Clean {
+            self.identities.moved(inode.ino, Place::of(Tier::Disk, &attr), attr.ctime, shown);
+            return Ok(self.stay(inode, opens, &source, &memory, &attr)?);
         }
+        let open = (opens.total > 0).then_some(object);
+        let dentries = inode.names.read().clone();
+        self.arrive_on_disk(inode, &mut content, &attr, shown, open);
+        inode.set_reason(reason);
+        drop(content);
+        Ok(self.remove_mirror_names(inode, memory.ino, &dentries)?)
+    }
+
+    /// The last round, for which writers wait: what was written since the copy was made durable, and the attributes.
+    fn catch_up(
+        &self,
+        inode: &Inode,
+        content: &Content,
+        source: &Object,
+        staged: &Staged,
+        settled: Option<Attr>,
+    ) -> std::result::Result<Attr, MoveError> {
+        let late = content.delta.as_ref().map(|delta| delta.lock().take()).unwrap_or_default();
+        for range in &late {
+            staged.copy_range(source, range.start, range.end)?;
+        }
+        let memory = source.stat()?;
+        if !late.is_empty() || settled.is_none_or(|settled| !is_unchanged(&settled, &memory)) {
+            staged.object().set_size(memory.size)?;
+            copy_attributes(source, &memory, staged.object()).map_err(|e| self.failed(inode, e))?;
+            staged.object().sync(false).map_err(|e| self.failed(inode, e.into()))?;
+        }
+        Ok(memory)
+    }
+
+    /// The home has everything, and the file stays in memory: clean, unless somebody may write unseen.
+    fn stay(&self, inode: &Inode, opens: &mut Opens, source: &Object, memory: &Attr, disk: &Attr) -> Result<()> {
+        if opens.total == 0 && opens.maybe_mapped && lease::is_unheld(source).unwrap_or(false) {
+            (opens.maybe_mapped, opens.kernel_written) = (false, false);
+        }
+        if opens.kernel_written {
+            // What the kernel writes through its own handles or mappings, nobody tells us: it is due again later.
+            let now = self.now();
+            inode.changed.store(now, Ordering::Relaxed);
+            inode.dirty_since.store(now, Ordering::Relaxed);
+            return self.note_shadows(inode, memory.ino, disk.identity());
+        }
+        self.refresh_clean(inode, memory.identity(), disk.identity())?;
+        inode.dirty.store(false, Ordering::Release);
+        self.count_clean(inode, memory.blocks * 512);
         Ok(())
     }
 
@@ -318,7 +330,7 @@ impl Vfs {
     fn arrive_on_disk(
         &self,
         inode: &Inode,
-        content: &mut super::inode::Content,
+        content: &mut Content,
         attr: &Attr,
         shown_ctime: crate::model::Timestamp,
         object: Option<Arc<Object>>,
