@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -265,8 +265,15 @@ fn a_keeper_holds_nothing_of_the_machine() {
     let mounts = fs::read_to_string(proc.join("mountinfo")).unwrap();
     assert_eq!(mounts.lines().count(), 1, "{mounts}");
     assert!(mounts.contains(" / / ") && mounts.contains("tmpfs"), "{mounts}");
-    for entry in fs::read_dir(proc.join("fd")).unwrap() {
-        assert_eq!(fs::read_link(entry.unwrap().path()).unwrap(), PathBuf::from("/dev/null"));
+    // It says that it is ready before it closes what it said that with.
+    let open = || -> Vec<PathBuf> {
+        let entries = fs::read_dir(proc.join("fd")).unwrap();
+        entries.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok()).collect()
+    };
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    while open().iter().any(|target| target != Path::new("/dev/null")) {
+        assert!(std::time::Instant::now() < until, "{:?}", open());
+        std::thread::yield_now();
     }
     assert_eq!(fs::read_link(proc.join("cwd")).unwrap(), PathBuf::from("/"));
     assert_eq!(fs::read_to_string(proc.join("comm")).unwrap(), "tmpfs-keeper\n");
