@@ -2,8 +2,8 @@
 //!
 //! Every call takes and gives what a file system call takes and gives; the FUSE room above only translates. A file's
 //! bytes are in memory (a mirror tree in a tmpfs) or on disk (the workspace); the name in memory *shadows* the one on
-//! disk until the newer bytes are durable there. How that works is told where it happens: [`lookup`] finds names in
-//! two trees, [`rename`] changes both, [`depart`] brings bytes home, [`arrive`] brings them up, [`recover`] starts from
+//! disk until the newer bytes are durable there. How that works is told where it happens: `lookup` finds names in
+//! two trees, `rename` changes both, `depart` brings bytes home, `arrive` brings them up, `recover` starts from
 //! what a killed daemon left.
 //!
 //! # Locks, in the order in which they are taken
