@@ -125,19 +125,27 @@ impl Vfs {
         copy_attributes(source, &disk, &object)?;
         let over: Identity = disk.identity();
         let shown = self.identities.ctime(content.place, disk.ctime);
-        self.note(&over_record(object.stat()?.ino, &dentry.parent, &dentry.name, Some(over)))?;
-        let attr = match self.memory()?.publish(staged, &path, Expected::Absent) {
-            Ok(attr) => attr,
-            Err(PublishError::Conflict(_)) => return Err(super::Error::Busy("it is in memory already").into()),
-            Err(PublishError::Io(_, e)) => return Err(e.into()),
+        let memory_ino = object.stat()?.ino;
+        self.note(&over_record(memory_ino, &dentry.parent, &dentry.name, Some(over)))?;
+        // Known before it can be found: whoever finds the name in the mirror, or looked there a moment too early and
+        // finds the disk file, must come to this inode and to no other.
+        inode.add_name(&dentry.parent, &dentry.name, Some(over));
+        self.inodes.settle(memory_ino, inode.clone());
+        self.identities.moved(inode.ino, content.place, disk.ctime, shown);
+        let published = match self.memory()?.publish(staged, &path, Expected::Absent) {
+            Ok(attr) => Ok(attr),
+            Err(PublishError::Conflict(_)) => Err(super::Error::Busy("it is in memory already")),
+            Err(PublishError::Io(_, e)) => Err(e.into()),
         };
+        let attr = published.inspect_err(|_| {
+            self.inodes.unsettle(memory_ino);
+            inode.add_name(&dentry.parent, &dentry.name, None);
+        })?;
         let to = Place::of(Tier::Memory, &attr);
         self.identities.moved(inode.ino, to, attr.ctime, shown);
         content.place = to;
         content.object = open.then_some(object);
         drop(content);
-        inode.add_name(&dentry.parent, &dentry.name, Some(over));
-        self.inodes.settle(to.ino, inode.clone());
         if clean {
             self.note(&Record::Clean { memory: attr.identity() })?;
             inode.dirty.store(false, Ordering::Release);

@@ -175,7 +175,7 @@ impl Vfs {
             });
             // The number may still belong to a deleted file whose disk inode was used again, or to one that is
             // somewhere else now.
-            if !fresh && (inode.kind != attr.kind || inode.content.read().gone.is_some() || inode.place() != place) {
+            if !fresh && !inode.is_at(attr, place) {
                 if counted {
                     self.inodes.forget(ino, 1);
                 }
@@ -304,6 +304,17 @@ impl Vfs {
 }
 
 impl Inode {
+    /// Whether this is the inode of a disk file: it is there, or in memory over it (a search that looked into the
+    /// mirror a moment before the file came up finds the disk file).
+    fn is_at(&self, attr: &Attr, place: Place) -> bool {
+        let content = self.content.read();
+        let over =
+            |dentry: &super::inode::Dentry| dentry.over.is_some_and(|o| (o.dev, o.ino) == (place.dev, place.ino));
+        self.kind == attr.kind
+            && content.gone.is_none()
+            && (content.place == place || self.names.read().iter().any(over))
+    }
+
     /// Whether a known path of this inode lies below `dir`.
     pub(super) fn is_below(&self, dir: &RelPath) -> bool {
         self.paths().iter().any(|path| path.starts_with(dir))
