@@ -281,9 +281,7 @@ impl Vfs {
 
     /// Makes sure that `dir` and those above it have mirrors.
     pub(super) fn mirror_dir(&self, dir: &Arc<Inode>) -> Result<()> {
-        if dir.is_mirrored() {
-            return Ok(());
-        }
+        // Looked at even where it is known to be there: a rename that the disk refused may have taken an empty one away.
         self.memory()?.make_dirs(&self.dir_path(dir)?)?;
         self.mark_mirrored(dir);
         Ok(())
