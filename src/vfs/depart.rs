@@ -213,6 +213,8 @@ impl Vfs {
             }
         }
         let memory = source.stat()?;
+        // It may have been cut short since the copy began.
+        staged.object().set_size(memory.size).map_err(|e| self.failed(inode, e.into()))?;
         copy_attributes(source, &memory, staged.object()).map_err(|e| self.failed(inode, e))?;
         staged.object().sync(false).map_err(|e| self.failed(inode, e.into()))?;
         *settled = Some(memory);
