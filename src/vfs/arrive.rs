@@ -145,16 +145,20 @@ impl Vfs {
         self.identities.moved(inode.ino, to, attr.ctime, shown);
         content.place = to;
         content.object = open.then_some(object);
+        // Still under `content`: a writer that comes next must find the state that its first change ends.
+        self.note_arrival(inode, to, &attr, clean)?;
         drop(content);
-        if clean {
-            self.note(&Record::Clean { memory: attr.identity() })?;
-            inode.dirty.store(false, Ordering::Release);
-            self.count_clean(inode, attr.blocks * 512);
-        } else {
-            inode.dirty.store(false, Ordering::Release);
-            self.mark_dirty(inode, to);
-        }
         self.counters.promoted_files.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+    /// What is in memory now is what the disk has, or is about to be newer.
+    fn note_arrival(&self, inode: &Inode, to: Place, attr: &Attr, clean: bool) -> Result<()> {
+        if !clean {
+            self.mark_dirty(inode, to);
+            return Ok(());
+        }
+        self.note(&Record::Clean { memory: attr.identity() })?;
+        self.count_clean(inode, attr.blocks * 512);
         Ok(())
     }
 }
