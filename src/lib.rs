@@ -11,6 +11,8 @@ pub mod control;
 pub mod fuse;
 pub mod materialize;
 pub mod model;
+pub mod plate;
 pub mod pressure;
 pub mod route;
 pub mod vfs;
+pub mod view;

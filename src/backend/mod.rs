@@ -16,17 +16,19 @@ mod object;
 mod staged;
 mod tree;
 mod xattr;
+pub mod zarr;
 
 use std::io;
 
 pub use disk::Disk;
 pub use memory::Memory;
 pub use node::{Access, Node, Owner, Time, Times};
-pub use object::{ByteSource, Object};
+pub use object::Object;
 pub use staged::{Expected, PublishError, Staged};
 pub use tree::{Tree, TreeEntry, is_absent};
 pub use xattr::{XattrSet, Xattrs};
 
+pub use crate::model::ByteSource;
 use crate::model::{Attr, RelPath, Tier};
 
 /// One way to store bytes, as the registry lists it.

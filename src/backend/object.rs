@@ -1,4 +1,4 @@
-//! An open, byte-addressable file, and the one way to read from anything that holds bytes.
+//! An open, byte-addressable file.
 
 use std::fs::File;
 use std::io;
@@ -11,19 +11,7 @@ use rustix::fs::{self as sys, FallocateFlags, Mode, OFlags, SeekFrom};
 use super::tree::attr_of;
 use super::xattr::Xattrs;
 use super::{Owner, Times};
-use crate::model::Attr;
-
-/// Something that holds the bytes of one file: an open object, later the segments of a sealed one.
-pub trait ByteSource: Send + Sync {
-    /// Length in bytes, now.
-    fn size(&self) -> io::Result<u64>;
-
-    /// Reads at `offset` until `buf` is full or the end is reached; returns how much.
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
-
-    /// The next range at or after `offset` that is not a hole; `None` after the last one.
-    fn next_data(&self, offset: u64) -> io::Result<Option<Range<u64>>>;
-}
+use crate::model::{Attr, ByteSource};
 
 /// An open file of the memory or the disk tier.
 #[derive(Debug)]

@@ -1,11 +1,13 @@
-//! The words every room speaks: tiers, paths, attributes, clocks.
+//! The words every room speaks: tiers, paths, attributes, byte sources, clocks.
 
 mod attr;
 mod clock;
 mod path;
+mod source;
 mod tier;
 
 pub use attr::{Attr, FileKind, Identity, Timestamp};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use path::{Name, RelPath};
+pub use source::ByteSource;
 pub use tier::{Durability, OnUnmount, State, Tier};
