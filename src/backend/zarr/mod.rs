@@ -1,3 +1,7 @@
 //! OME-Zarr stores: images as chunks, and still there under their own names, byte for byte.
 //!
 //! What a store is made of is told in `docs/stores.md`.
+
+mod stores;
+
+pub use stores::{Batch, SealError, SealedEntry, SealedId, StoreFigures, StoredAt, Stores, Subject, Ticket, Within};
