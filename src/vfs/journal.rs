@@ -14,6 +14,9 @@
 //! | 5 | `Rename` | exchange (u8), two paths, disk inodes at both (0: none), memory inodes at both |
 //! | 6 | `Renamed` | the rename is complete in both trees |
 //! | 7 | `Left` | memory inode; all its names are at home, and are about to be removed from memory |
+//! | 8 | `Sealed` | identity of the memory file, store (u128) and record (u64) that hold this version, 1 if its bytes are only there |
+//! | 9 | `Dropping` | store and record, which are about to be removed because the file is deleted, replaced or elsewhere |
+//! | 10 | `Updating` | store and record, whose names or attributes are about to follow the file's |
 //!
 //! A torn record at the end (the daemon was killed within the append) ends the reading; whatever it was to announce
 //! had not begun.
@@ -27,6 +30,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use parking_lot::Mutex;
 use rustix::fs::{self as sys, Mode, OFlags};
 
+use crate::backend::zarr::SealedId;
 use crate::model::{Identity, RelPath, Timestamp};
 
 const NAME: &str = "journal";
@@ -71,6 +75,25 @@ pub enum Record {
     Rename(Box<RenameIntent>),
     /// It is complete.
     Renamed,
+    /// A store holds this version of the memory file.
+    Sealed {
+        /// The memory file.
+        memory: Identity,
+        /// Where.
+        id: SealedId,
+        /// Its bytes are only there.
+        absent: bool,
+    },
+    /// A record is about to be removed; so is the file's last name, if it is still there.
+    Dropping {
+        /// Which.
+        id: SealedId,
+    },
+    /// A record's names or attributes are about to follow those of the file.
+    Updating {
+        /// Which.
+        id: SealedId,
+    },
     /// The home has the file with all its names; what is left of it in memory is about to be removed.
     Left {
         /// Inode number in the tmpfs.
@@ -209,6 +232,20 @@ fn encode(record: &Record, out: &mut Vec<u8>) {
             out.push(7);
             put(out, *memory);
         }
+        Record::Sealed { memory, id, absent } => {
+            out.push(8);
+            put_identity(out, memory);
+            put_id(out, id);
+            out.push(u8::from(*absent));
+        }
+        Record::Dropping { id } => {
+            out.push(9);
+            put_id(out, id);
+        }
+        Record::Updating { id } => {
+            out.push(10);
+            put_id(out, id);
+        }
     }
     let body = out.len() - start - 8;
     let crc = crc32fast::hash(&out[start + 8..]);
@@ -218,6 +255,11 @@ fn encode(record: &Record, out: &mut Vec<u8>) {
 
 fn put(out: &mut Vec<u8>, value: u64) {
     out.extend_from_slice(&value.to_le_bytes());
+}
+
+fn put_id(out: &mut Vec<u8>, id: &SealedId) {
+    out.extend_from_slice(&id.store.to_le_bytes());
+    put(out, id.record);
 }
 
 fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -273,6 +315,9 @@ fn decode(mut body: Cursor<'_>) -> Option<Record> {
         })),
         6 => Record::Renamed,
         7 => Record::Left { memory: body.u64()? },
+        8 => Record::Sealed { memory: body.identity()?, id: body.id()?, absent: body.u8()? == 1 },
+        9 => Record::Dropping { id: body.id()? },
+        10 => Record::Updating { id: body.id()? },
         _ => return None,
     })
 }
@@ -296,6 +341,11 @@ impl<'a> Cursor<'a> {
 
     fn u64(&mut self) -> Option<u64> {
         Some(u64::from_le_bytes(self.take(8)?.try_into().ok()?))
+    }
+
+    fn id(&mut self) -> Option<SealedId> {
+        let store = u128::from_le_bytes(self.take(16)?.try_into().ok()?);
+        Some(SealedId { store, record: self.u64()? })
     }
 
     fn bytes(&mut self) -> Option<&'a [u8]> {
@@ -346,6 +396,9 @@ mod tests {
             })),
             Record::Renamed,
             Record::Left { memory: 7 },
+            Record::Sealed { memory: identity(7), id: SealedId { store: u128::MAX - 1, record: 12 }, absent: true },
+            Record::Dropping { id: SealedId { store: 1 << 100, record: 3 } },
+            Record::Updating { id: SealedId { store: 5, record: 0 } },
         ]
     }
 

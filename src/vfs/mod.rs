@@ -36,12 +36,19 @@ mod open;
 mod publish;
 mod recover;
 mod rename;
+mod rename_sealed;
 mod report;
+mod seal;
+mod sealed;
+mod settle;
 mod shadow;
+mod stubs;
+mod unseal;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
+use dashmap::{DashMap, DashSet};
 use parking_lot::{Mutex, RwLock};
 
 pub use attributes::{Changes, Times};
@@ -60,8 +67,9 @@ pub use recover::Recovered;
 pub use rename::RenameMode;
 pub use report::{Explained, Failure, Figures};
 
+use crate::backend::zarr::{SealedId, Stores};
 use crate::backend::{Disk, Memory};
-use crate::model::{Clock, FileKind, RelPath, Tier};
+use crate::model::{Clock, FileKind, RelPath, Tier, Timestamp};
 use crate::route::Router;
 use handle::Handles;
 use identity::{Identities, Place};
@@ -77,6 +85,10 @@ pub struct Parts {
     pub disk: Disk,
     /// The memory tier; `None` where there is none (read-only mounts, no tmpfs to be had).
     pub memory: Option<Memory>,
+    /// The stores; `None` where nothing is sealed and no sealed file is shown.
+    pub stores: Option<Box<dyn Stores>>,
+    /// Stores are listed like any directory.
+    pub show_stores: bool,
     /// The rules.
     pub router: Router,
     /// Limit and marks.
@@ -98,6 +110,18 @@ pub struct Vfs {
     namespace: RwLock<()>,
     disk: Disk,
     memory: Option<Memory>,
+    stores: Option<Box<dyn Stores>>,
+    show_stores: bool,
+    /// Files of which a store holds a version, by their record.
+    sealed: DashMap<SealedId, Arc<Inode>>,
+    /// Records that are on their way out.
+    dropped: DashSet<SealedId>,
+    /// Plain files of which a store holds a copy besides.
+    kept: DashMap<Place, SealedId>,
+    /// Files that cannot be sealed, in the version (mtime, size) that was tried, and why.
+    refused: DashMap<u64, (Timestamp, u64, String)>,
+    /// Files on disk that are to be sealed when they have come to rest.
+    waiting: DashMap<u64, Arc<Inode>>,
     router: Router,
     inodes: InodeTable,
     identities: Identities,
@@ -125,6 +149,9 @@ struct Counters {
     materialized_bytes: AtomicU64,
     failed: AtomicU64,
     promoted_files: AtomicU64,
+    sealed_files: AtomicU64,
+    sealed_bytes: AtomicU64,
+    refused: AtomicU64,
     disk_files: std::sync::atomic::AtomicI64,
     disk_bytes: std::sync::atomic::AtomicI64,
     disk_counted: AtomicBool,
@@ -135,7 +162,19 @@ const OVERLAYFS_MAGIC: i64 = 0x794c_7630;
 impl Vfs {
     /// Builds the file system and takes over what an earlier daemon left in memory.
     pub fn new(parts: Parts) -> Result<(Arc<Vfs>, Recovered)> {
-        let Parts { disk, memory, router, budget, clock, passthrough, read_only, short_lived, on_short } = parts;
+        let Parts {
+            disk,
+            memory,
+            stores,
+            show_stores,
+            router,
+            budget,
+            clock,
+            passthrough,
+            read_only,
+            short_lived,
+            on_short,
+        } = parts;
         let root_attr = disk.tree().stat(&RelPath::root())?;
         let place = Place::of(Tier::Disk, &root_attr);
         let root = Arc::new(Inode::new(ROOT, FileKind::Directory, place, Reason::Found));
@@ -156,6 +195,13 @@ impl Vfs {
             namespace: RwLock::new(()),
             disk,
             memory,
+            stores,
+            show_stores,
+            sealed: DashMap::new(),
+            dropped: DashSet::new(),
+            kept: DashMap::new(),
+            refused: DashMap::new(),
+            waiting: DashMap::new(),
             router,
             inodes,
             identities: Identities::new(place),
@@ -220,9 +266,13 @@ impl Vfs {
         self.inodes.get(ino).ok_or(Error::Stale)
     }
 
-    /// A directory by the number that the mount shows.
+    /// A directory by the number that the mount shows, with the files of its stores. Not under the namespace lock.
     fn dir_inode(&self, ino: u64) -> Result<Arc<Inode>> {
         let inode = self.inode(ino)?;
-        if inode.kind == FileKind::Directory { Ok(inode) } else { Err(Error::NotDirectory) }
+        if inode.kind != FileKind::Directory {
+            return Err(Error::NotDirectory);
+        }
+        self.load_stores(&inode)?;
+        Ok(inode)
     }
 }

@@ -73,6 +73,11 @@ impl Vfs {
                 tracing::debug!("inode {ino} stays in memory although opened for synchronous writing: {e}");
             }
         }
+        if flags.write || flags.truncate {
+            self.check_not_in_store(&inode)?;
+            self.unseal_to_write(&inode, flags.truncate)?;
+            self.note_writer(&inode);
+        }
         let _names = self.namespace.read();
         if flags.truncate && inode.tier() == Tier::Disk {
             self.restart_in_memory(&inode)?;
@@ -81,7 +86,11 @@ impl Vfs {
         if flags.write && inode.tier() == Tier::Memory {
             wait_for_readers(&inode, &mut opens);
         }
+        if (flags.write || flags.truncate) && inode.is_absent() {
+            return Err(Error::Busy("it was sealed in this very moment; try again"));
+        }
         let object = self.object(&inode, flags.write || flags.truncate)?;
+        self.open_sealed(&inode)?;
         if flags.truncate {
             self.truncate_object(&inode, &object, 0)?;
         }
@@ -220,11 +229,16 @@ impl Vfs {
             if opens.total == 0 {
                 opens.family = None;
                 inode.released.notify_all();
-                inode.content.write().object.take()
+                let mut content = inode.content.write();
+                if let Some(sealed) = &mut content.sealed {
+                    sealed.source = None;
+                }
+                content.object.take()
             } else {
                 None
             }
         };
+        self.rest(&inode, handle.write);
         // Closing the last descriptor of a deleted file frees its blocks: not under a lock.
         drop(closed);
         drop(handle);
