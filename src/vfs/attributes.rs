@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rustix::fs::XattrFlags;
 
 use super::inode::{Inode, Reason};
+use super::open::wait_for_closes;
 use super::{Error, Goal, MoveError, Result, Vfs};
 pub use crate::backend::Times;
 use crate::backend::{Access, Node, Object, Owner, Xattrs};
@@ -248,6 +249,7 @@ impl Vfs {
         if inode.tier() == tier {
             return Ok(());
         }
+        wait_for_closes(inode);
         match tier {
             Tier::Memory => self.arrive(inode, Reason::Migrated),
             Tier::Disk => self.depart(inode, Goal::Home, Reason::Migrated),
