@@ -108,16 +108,20 @@ mod tests {
 
     const INO: u64 = 7;
 
-    type Files = Backings<&'static str>;
+    /// An id, by the file that it was registered for.
+    struct Of(&'static str);
 
-    /// Which file `fh` would be served from, if `file` is what the inode is now.
-    fn opening(files: &Files, fh: u64, file: &'static str) -> Arc<&'static str> {
-        files.acquire(INO, fh, || Ok(file)).expect("registers")
+    type Files = Backings<Of>;
+
+    /// The id that `fh` gets, if `file` is what the inode is now.
+    fn opening(files: &Files, fh: u64, file: &'static str) -> Arc<Of> {
+        files.acquire(INO, fh, || Ok(Of(file))).expect("registers")
     }
 
+    /// Which file `fh` is served from, likewise.
     fn opened(files: &Files, fh: u64, file: &'static str) -> &'static str {
         let id = opening(files, fh, file);
-        let served = *id;
+        let served = id.0;
         assert_eq!(files.answered(INO, fh, id), Release::NotByUs);
         served
     }
