@@ -8,6 +8,7 @@ use rustix::fs::XattrFlags;
 
 use super::inode::{Inode, Reason};
 use super::journal::Record;
+use super::open::wait_for_closes;
 use super::{Error, Goal, MoveError, Result, Vfs};
 pub use crate::backend::Times;
 use crate::backend::{Access, Node, Object, Owner, Xattrs};
@@ -286,6 +287,7 @@ impl Vfs {
         if inode.tier() == tier {
             return Ok(());
         }
+        wait_for_closes(inode);
         match tier {
             Tier::Memory if inode.is_absent() => self.unseal(inode, false, Reason::Migrated),
             Tier::Memory => self.arrive(inode, Reason::Migrated),

@@ -408,6 +408,9 @@ impl Vfs {
             Some(opens) => opens,
             None => return Ok(false),
         };
+        if self.check_free(inode, &opens, None).is_err() {
+            return Ok(false);
+        }
         self.drop_copy_locked(inode, &opens)
     }
 
