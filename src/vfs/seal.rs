@@ -129,10 +129,11 @@ impl Vfs {
             if opens.writers > 0 {
                 return Err(MoveError::Held);
             }
-            if opens.kernel_written {
+            let tier = inode.place().tier;
+            // A disk file is about to be replaced by a stub; in memory only stores that nobody tells of matter.
+            if tier == Tier::Disk || opens.kernel_written {
                 self.check_free(inode, &opens, None)?;
             }
-            let tier = inode.place().tier;
             let source = self.open_at(inode, tier, Access::Read)?.reopen_unseen()?;
             let subject = self.subject(inode, &source, tier)?;
             inode.content.write().delta = Some(Mutex::new(Delta::default()));
@@ -204,6 +205,7 @@ impl Vfs {
             }
             let changed = self.was_written(inode)
                 || opens.writers > 0
+                || (!inode.in_mirror() && self.check_free(inode, &opens, Some(&sealing.source)).is_err())
                 || Attr { atime: sealing.before.atime, ..sealing.source.stat()? } != sealing.before;
             self.replace_record(inode, id);
             if changed {
