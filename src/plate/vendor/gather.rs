@@ -79,3 +79,36 @@ impl Ends {
         (step.is_finite() && step > 0.0).then_some(step)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_those_of_one_stack_and_of_one_plane() {
+        // Each plane takes a second, a stack is taken each minute, and the stage sinks by 10 µm meanwhile.
+        let mut meta = PlateMeta::default();
+        let mut gather = Gather::default();
+        for (time, depth) in [(1, 1), (1, 3), (1, 2), (2, 1), (2, 4), (3, 9)] {
+            let (t, z) = (f64::from(time), f64::from(depth));
+            let moment_s = Some(60.0 * t + z);
+            gather.note(
+                Taken { depth, time, height_um: Some(2.0 * z - 10.0 * t), moment_s, ..Taken::default() },
+                &mut meta,
+            );
+        }
+        gather.finish(&mut meta);
+        assert_eq!((meta.z_step_um, meta.time_step_s), (Some(2.0), Some(60.0)));
+    }
+
+    #[test]
+    fn there_is_no_step_where_there_is_one_plane_or_no_distance() {
+        let mut meta = PlateMeta::default();
+        let mut gather = Gather::default();
+        for depth in [1, 2] {
+            gather.note(Taken { depth, height_um: Some(5.0), moment_s: Some(1.0), ..Taken::default() }, &mut meta);
+        }
+        gather.finish(&mut meta);
+        assert_eq!(meta, PlateMeta::default());
+    }
+}
