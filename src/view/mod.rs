@@ -13,6 +13,8 @@ mod meta;
 mod npy;
 mod read;
 mod run;
+#[cfg(test)]
+mod tests;
 mod tiff;
 
 pub use gather::gather;
