@@ -26,7 +26,7 @@ use crate::model::ByteSource;
 
 /// Plans a file, which is known by its first bytes and not by its name.
 ///
-/// Reads headers and tags only, at most 256 MiB of them, in time and memory that are bounded whatever the bytes are.
+/// Reads headers and tags only, at most 128 MiB of them, in time and memory that are bounded whatever the bytes are.
 /// The layout is sound in the sense of [`Layout::check`].
 pub fn layout(source: &dyn ByteSource) -> Result<Layout, Refusal> {
     let mut headers = read::Headers::new(source)?;
