@@ -301,14 +301,19 @@ impl Vfs {
             return Ok(self.stay(inode, opens, &source, &memory, &attr)?);
         }
         let open = (opens.total > 0).then_some(object);
-        let dentries = inode.names.read().clone();
         let record = self.arrive_on_disk(inode, &mut content, &attr, shown, open);
         inode.set_reason(reason);
         drop(content);
+        Ok(self.leave_memory(inode, memory.ino, record)?)
+    }
+
+    /// The file is on disk under all its names: what is left of it in memory goes, and so does its record in a store.
+    fn leave_memory(&self, inode: &Inode, memory: u64, record: Option<SealedId>) -> Result<()> {
+        let dentries = inode.names.read().clone();
         if let Some(id) = record {
             self.note(&Record::Dropping { id })?;
         }
-        self.remove_mirror_names(inode, memory.ino, &dentries)?;
+        self.remove_mirror_names(inode, memory, &dentries)?;
         if let Some(id) = record {
             self.remove_sealed(id);
         }

@@ -145,6 +145,14 @@ impl Vfs {
         self.bring_all(&RelPath::root(), Goal::Clean, true, progress, &AtomicBool::new(false))
     }
 
+    /// The stores are as they should be at rest, and durable.
+    pub fn finish_stores(&self) -> Result<()> {
+        match &self.stores {
+            Some(stores) => Ok(stores.finish()?),
+            None => Ok(()),
+        }
+    }
+
     fn bring_all(
         &self,
         under: &RelPath,

@@ -218,15 +218,7 @@ fn encode(record: &Record, out: &mut Vec<u8>) {
             put(out, *dev);
             put(out, *ino);
         }
-        Record::Rename(intent) => {
-            out.push(5);
-            out.push(u8::from(intent.exchange));
-            put_bytes(out, intent.from.as_bytes());
-            put_bytes(out, intent.to.as_bytes());
-            for ino in [intent.disk.0, intent.disk.1, intent.memory.0, intent.memory.1] {
-                put(out, ino);
-            }
-        }
+        Record::Rename(intent) => put_intent(out, intent),
         Record::Renamed => out.push(6),
         Record::Left { memory } => {
             out.push(7);
@@ -238,14 +230,8 @@ fn encode(record: &Record, out: &mut Vec<u8>) {
             put_id(out, id);
             out.push(u8::from(*absent));
         }
-        Record::Dropping { id } => {
-            out.push(9);
-            put_id(out, id);
-        }
-        Record::Updating { id } => {
-            out.push(10);
-            put_id(out, id);
-        }
+        Record::Dropping { id } => put_kind_and_id(out, 9, id),
+        Record::Updating { id } => put_kind_and_id(out, 10, id),
     }
     let body = out.len() - start - 8;
     let crc = crc32fast::hash(&out[start + 8..]);
@@ -255,6 +241,21 @@ fn encode(record: &Record, out: &mut Vec<u8>) {
 
 fn put(out: &mut Vec<u8>, value: u64) {
     out.extend_from_slice(&value.to_le_bytes());
+}
+
+fn put_intent(out: &mut Vec<u8>, intent: &RenameIntent) {
+    out.push(5);
+    out.push(u8::from(intent.exchange));
+    put_bytes(out, intent.from.as_bytes());
+    put_bytes(out, intent.to.as_bytes());
+    for ino in [intent.disk.0, intent.disk.1, intent.memory.0, intent.memory.1] {
+        put(out, ino);
+    }
+}
+
+fn put_kind_and_id(out: &mut Vec<u8>, kind: u8, id: &SealedId) {
+    out.push(kind);
+    put_id(out, id);
 }
 
 fn put_id(out: &mut Vec<u8>, id: &SealedId) {

@@ -34,9 +34,9 @@ mod lookup;
 mod names;
 mod open;
 mod publish;
+mod records;
 mod recover;
 mod rename;
-mod rename_sealed;
 mod report;
 mod seal;
 mod sealed;
@@ -112,16 +112,7 @@ pub struct Vfs {
     memory: Option<Memory>,
     stores: Option<Box<dyn Stores>>,
     show_stores: bool,
-    /// Files of which a store holds a version, by their record.
-    sealed: DashMap<SealedId, Arc<Inode>>,
-    /// Records that are on their way out.
-    dropped: DashSet<SealedId>,
-    /// Plain files of which a store holds a copy besides.
-    kept: DashMap<Place, SealedId>,
-    /// Files that cannot be sealed, in the version (mtime, size) that was tried, and why.
-    refused: DashMap<u64, (Timestamp, u64, String)>,
-    /// Files on disk that are to be sealed when they have come to rest.
-    waiting: DashMap<u64, Arc<Inode>>,
+    seals: SealTables,
     router: Router,
     inodes: InodeTable,
     identities: Identities,
@@ -140,6 +131,23 @@ pub struct Vfs {
     counters: Counters,
     failures: Mutex<Vec<Failure>>,
     conflicts: Mutex<Vec<RelPath>>,
+}
+
+/// What is known of sealed files beyond their inodes.
+#[derive(Debug, Default)]
+struct SealTables {
+    /// Files of which a store holds a version, by their record.
+    by_id: DashMap<SealedId, Arc<Inode>>,
+    /// Records that are on their way out.
+    dropped: DashSet<SealedId>,
+    /// Plain files of which a store holds a copy besides.
+    kept: DashMap<Place, SealedId>,
+    /// Files that cannot be sealed, in the version (mtime, size) that was tried, and why.
+    refused: DashMap<u64, (Timestamp, u64, String)>,
+    /// Below these nothing is sealed any more, because the mount is to end with plain files there.
+    plain: RwLock<Vec<RelPath>>,
+    /// Files on disk that are to be sealed when they have come to rest.
+    waiting: DashMap<u64, Arc<Inode>>,
 }
 
 /// What has happened so far.
@@ -180,16 +188,11 @@ impl Vfs {
         let root = Arc::new(Inode::new(ROOT, FileKind::Directory, place, Reason::Found));
         let inodes = InodeTable::default();
         inodes.insert(root.clone());
-        let (journal, records) = match &memory {
-            Some(memory) => {
-                let (journal, records) = Journal::open(memory.top())?;
-                (Some(journal), records)
-            }
+        root.mirrored.store(memory.is_some(), std::sync::atomic::Ordering::Release);
+        let (journal, records) = match memory.as_ref().map(|memory| Journal::open(memory.top())).transpose()? {
+            Some((journal, records)) => (Some(journal), records),
             None => (None, Vec::new()),
         };
-        if memory.is_some() {
-            root.mirrored.store(true, std::sync::atomic::Ordering::Release);
-        }
         let disk_leases = rustix::fs::fstatfs(disk.tree().root())?.f_type as i64 != OVERLAYFS_MAGIC;
         let vfs = Vfs {
             namespace: RwLock::new(()),
@@ -197,11 +200,7 @@ impl Vfs {
             memory,
             stores,
             show_stores,
-            sealed: DashMap::new(),
-            dropped: DashSet::new(),
-            kept: DashMap::new(),
-            refused: DashMap::new(),
-            waiting: DashMap::new(),
+            seals: SealTables::default(),
             router,
             inodes,
             identities: Identities::new(place),
@@ -241,6 +240,9 @@ impl Vfs {
 
     /// From now on new files go to disk, because the mount is about to end.
     pub fn set_draining(&self, draining: bool) {
+        if !draining {
+            self.seals.plain.write().clear();
+        }
         self.draining.store(draining, std::sync::atomic::Ordering::Relaxed);
     }
 

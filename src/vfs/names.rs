@@ -10,7 +10,6 @@ use super::journal::Record;
 use super::rename::is_version;
 use super::report::over_record;
 use super::{Error, OWN_DIR, OpenFlags, Opened, Result, Room, Vfs};
-use crate::backend::zarr::SealedId;
 use crate::backend::{Node, Object, Owner, Time, Times, Tree};
 use crate::model::{Attr, FileKind, Name, RelPath, Tier};
 
@@ -379,26 +378,6 @@ impl Vfs {
         self.forsaken(inode, forsaken)
     }
 
-    /// A sealed file is about to lose a name, and with `last` all of them: noted, so that a successor finishes it.
-    pub(super) fn forsake(&self, inode: &Inode, last: bool) -> Result<Option<Forsaken>> {
-        let Some(id) = inode.sealed_id() else { return Ok(None) };
-        self.note(&if last { Record::Dropping { id } } else { Record::Updating { id } })?;
-        Ok(Some(if last { Forsaken::Wholly(id) } else { Forsaken::PartOf }))
-    }
-
-    /// The name is gone: the store follows. What is open is removed from it with the last handle.
-    pub(super) fn forsaken(&self, inode: &Arc<Inode>, what: Option<Forsaken>) -> Result<()> {
-        match what {
-            Some(Forsaken::Wholly(id)) if inode.opens.lock().total == 0 => {
-                inode.content.write().sealed = None;
-                self.remove_sealed(id);
-                Ok(())
-            }
-            Some(Forsaken::PartOf) if inode.is_sealed() => self.update_sealed(inode),
-            _ => Ok(()),
-        }
-    }
-
     /// Holds the inode at `path`, in whichever tree it is.
     pub(super) fn node_of(&self, inode: &Inode, path: &RelPath) -> Option<Node> {
         match (inode.place().tier, &self.memory) {
@@ -500,35 +479,6 @@ impl Vfs {
         inode.lookups.fetch_add(1, Ordering::AcqRel);
         self.attr(&inode)
     }
-
-    /// Notes new identities of a clean file whose inode changed on both sides alike.
-    pub(super) fn refresh_clean(
-        &self,
-        inode: &Inode,
-        memory: crate::model::Identity,
-        over: crate::model::Identity,
-    ) -> Result<()> {
-        self.note_shadows(inode, memory.ino, over)?;
-        self.note(&Record::Clean { memory })
-    }
-
-    /// Notes that all names of a memory file shadow this version.
-    pub(super) fn note_shadows(&self, inode: &Inode, memory: u64, over: crate::model::Identity) -> Result<()> {
-        for dentry in inode.names.write().iter_mut() {
-            dentry.over = Some(over);
-            self.note(&over_record(memory, &dentry.parent, &dentry.name, Some(over)))?;
-        }
-        Ok(())
-    }
-}
-
-/// What a sealed file has lost.
-#[derive(Clone, Copy)]
-pub(super) enum Forsaken {
-    /// Its last name.
-    Wholly(SealedId),
-    /// One of its names.
-    PartOf,
 }
 
 /// What a new file starts with.

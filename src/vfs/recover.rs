@@ -205,12 +205,11 @@ impl Vfs {
             tree.unlink(path)?;
             return Ok(());
         }
-        let known = self.inodes.resident(attr.ino);
-        if known.is_none() {
+        let inode = self.inodes.resident(attr.ino).unwrap_or_else(|| {
             recovered.files += 1;
             recovered.bytes += attr.size;
-        }
-        let inode = known.unwrap_or_else(|| self.recovered_inode(&attr));
+            self.recovered_inode(&attr)
+        });
         if let Some(sealed) = remembered.sealed.get(&attr.ino) {
             self.remember_sealed(&inode, sealed.id);
         }
@@ -285,7 +284,7 @@ impl Vfs {
 
     fn remember_sealed(&self, inode: &Arc<Inode>, id: SealedId) {
         inode.content.write().sealed = Some(Sealed::new(id));
-        self.sealed.insert(id, inode.clone());
+        self.seals.by_id.insert(id, inode.clone());
     }
 
     /// Finishes what was under way between the trees and the stores.
@@ -295,7 +294,7 @@ impl Vfs {
                 self.remove_sealed(*id);
             } else {
                 // Its store has not been read yet: it goes when that is.
-                self.dropped.insert(*id);
+                self.seals.dropped.insert(*id);
             }
         }
         for id in &remembered.updating {

@@ -41,8 +41,13 @@ impl Vfs {
         self.stores.is_some()
             && inode.kind == FileKind::Regular
             && !inode.is_sealed()
-            && inode.path().is_some_and(|path| self.router.decide(&path).home == Tier::Zarr)
+            && inode.path().is_some_and(|path| self.router.decide(&path).home == Tier::Zarr && !self.stays_plain(&path))
             && !self.is_refused(inode)
+    }
+
+    /// Whether somebody asked for plain files there.
+    fn stays_plain(&self, path: &RelPath) -> bool {
+        self.seals.plain.read().iter().any(|under| path.starts_with(under))
     }
 
     /// Seals files together. With [`Goal::Home`] their bytes leave memory. Fails with `Refused` for those that
@@ -200,7 +205,7 @@ impl Vfs {
             }
             let keep = inode.place().tier == Tier::Disk && self.originals_of(inode) == Originals::Keep;
             if keep {
-                self.kept.insert(inode.place(), id);
+                self.seals.kept.insert(inode.place(), id);
                 return Ok(());
             }
             let changed = self.was_written(inode)
@@ -239,9 +244,9 @@ impl Vfs {
     fn replace_record(&self, inode: &Arc<Inode>, id: SealedId) {
         let old = inode.content.write().sealed.replace(Sealed::new(id));
         if let Some(old) = old {
-            self.sealed.remove(&old.id);
+            self.seals.by_id.remove(&old.id);
         }
-        self.sealed.insert(id, inode.clone());
+        self.seals.by_id.insert(id, inode.clone());
     }
 
     /// A file in memory is in a store now: it is clean, and a plain copy on disk is not needed any more. Hold the
@@ -360,7 +365,7 @@ impl Vfs {
                 tracing::debug!("inode {} stays as it is: {why}", inode.ino);
                 let _names = self.namespace.read();
                 if let Ok(attr) = self.attr(inode) {
-                    let fresh = self.refused.insert(inode.ino, (attr.mtime, attr.size, why.clone())).is_none();
+                    let fresh = self.seals.refused.insert(inode.ino, (attr.mtime, attr.size, why.clone())).is_none();
                     if fresh {
                         self.counters.refused.fetch_add(1, Ordering::Relaxed);
                     }
@@ -377,11 +382,11 @@ impl Vfs {
 
     /// Whether this very version was refused before.
     pub(super) fn is_refused(&self, inode: &Inode) -> bool {
-        let Some(known) = self.refused.get(&inode.ino).map(|known| (known.0, known.1)) else { return false };
+        let Some(known) = self.seals.refused.get(&inode.ino).map(|known| (known.0, known.1)) else { return false };
         match self.attr(inode) {
             Ok(attr) if (attr.mtime, attr.size) == known => true,
             _ => {
-                self.refused.remove(&inode.ino);
+                self.seals.refused.remove(&inode.ino);
                 false
             }
         }
@@ -389,7 +394,7 @@ impl Vfs {
 
     /// Why a file is not sealed, if that was tried.
     pub(super) fn why_refused(&self, inode: &Inode) -> Option<String> {
-        self.refused.get(&inode.ino).map(|known| known.2.clone())
+        self.seals.refused.get(&inode.ino).map(|known| known.2.clone())
     }
 
     /// Seals one file on request, whatever its rule says.

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::inode::{Inode, Reason};
-use super::{Error, Goal, MoveError, Result, Vfs};
+use super::{Error, Goal, MoveError, Progress, Result, Vfs};
 use crate::backend::zarr::Within;
 use crate::model::{FileKind, RelPath, Tier};
 
@@ -91,7 +91,7 @@ impl Vfs {
         }
         let now = self.now();
         let mut due: Vec<Arc<Inode>> = self.inodes.residents();
-        due.extend(self.waiting.iter().map(|entry| entry.value().clone()));
+        due.extend(self.seals.waiting.iter().map(|entry| entry.value().clone()));
         due.retain(|inode| !inode.is_absent() && self.is_rested(inode, now));
         let mut sealed = 0;
         for batch in due.chunks(BATCH) {
@@ -122,6 +122,7 @@ impl Vfs {
     /// Seals everything at and below `under` that waits on disk for it. `true` entries failed for want of room.
     pub(super) fn seal_waiting(&self, under: &RelPath) {
         let due: Vec<Arc<Inode>> = self
+            .seals
             .waiting
             .iter()
             .map(|entry| entry.value().clone())
@@ -148,7 +149,7 @@ impl Vfs {
                 inode.is_sealed() || inode.path().is_none() || self.is_refused(inode)
             };
             if over {
-                self.waiting.remove(&inode.ino);
+                self.seals.waiting.remove(&inode.ino);
             }
         }
     }
@@ -190,8 +191,41 @@ impl Vfs {
     pub(super) fn wait_on_disk(&self, inode: &Arc<Inode>) {
         let _names = self.namespace.read();
         if self.wants_seal(inode) {
-            self.waiting.insert(inode.ino, inode.clone());
+            self.seals.waiting.insert(inode.ino, inode.clone());
         }
+    }
+
+    /// Makes everything sealed at and below `under` plain files again, which stay so for the rest of the mount.
+    /// Returns the files for which that failed.
+    pub fn unseal_below(
+        &self,
+        under: &RelPath,
+        progress: &mut dyn FnMut(&Progress),
+    ) -> Result<Vec<(RelPath, MoveError)>> {
+        self.seals.plain.write().push(under.clone());
+        let mut failed = Vec::new();
+        let mut done = Progress::default();
+        let sealed: Vec<RelPath> = self.files_below(under)?;
+        done.of_files = sealed.len() as u64;
+        for path in sealed {
+            done.current = Some(path.clone());
+            progress(&done);
+            let (inode, attr) = {
+                let _names = self.namespace.read();
+                self.walk(&path)?
+            };
+            done.of_bytes += attr.size;
+            if inode.is_sealed()
+                && let Err(e) = self.depart(&inode, Goal::Home, Reason::Migrated)
+            {
+                failed.push((path, e));
+            }
+            done.files += 1;
+            done.bytes += attr.size;
+        }
+        done.current = None;
+        progress(&done);
+        Ok(failed)
     }
 
     /// What is ours in a store is read-only for programs.

@@ -65,7 +65,7 @@ impl Vfs {
 
     /// The file that is sealed as `id`.
     pub(super) fn sealed_inode(&self, id: SealedId) -> Option<Arc<Inode>> {
-        self.sealed.get(&id).map(|inode| inode.clone())
+        self.seals.by_id.get(&id).map(|inode| inode.clone())
     }
 
     /// Gives a sealed file its names, with attributes and no bytes. Hold the namespace lock for writing.
@@ -73,7 +73,7 @@ impl Vfs {
         if self.sealed_inode(entry.id).is_some() {
             return Ok(());
         }
-        if entry.names.is_empty() || self.dropped.contains(&entry.id) {
+        if entry.names.is_empty() || self.seals.dropped.contains(&entry.id) {
             self.remove_sealed(entry.id);
             return Ok(());
         }
@@ -130,7 +130,7 @@ impl Vfs {
             inode.absent.store(true, Ordering::Release);
             inode.seal_is_current.store(true, Ordering::Release);
         }
-        self.sealed.insert(id, inode.clone());
+        self.seals.by_id.insert(id, inode.clone());
         self.inodes.settle(attr.ino, inode.clone());
     }
 
@@ -175,7 +175,7 @@ impl Vfs {
             }
             self.inodes.unsettle(inode.place().ino);
             if let Some(id) = inode.sealed_id() {
-                self.sealed.remove(&id);
+                self.seals.by_id.remove(&id);
             }
         }
         for inode in self.inodes.directories() {
@@ -186,12 +186,12 @@ impl Vfs {
     /// Removes a record whose file has lost its last name, or has another home now. What fails is tried again when
     /// the store is next read.
     pub(super) fn remove_sealed(&self, id: SealedId) {
-        self.sealed.remove(&id);
-        self.dropped.insert(id);
+        self.seals.by_id.remove(&id);
+        self.seals.dropped.insert(id);
         let removed = self.stores().and_then(|stores| Ok(stores.remove(id)?));
         match removed {
             Ok(()) => {
-                self.dropped.remove(&id);
+                self.seals.dropped.remove(&id);
             }
             Err(e) => tracing::error!("a sealed file that is not needed any more stays in its store: {e}"),
         }

@@ -1,15 +1,23 @@
-//! What a rename means for stores: records follow their files, and files that leave a store's reach are unsealed.
+//! What names mean for stores: records follow their files, and files that leave a store's reach are unsealed.
 
 use std::sync::Arc;
 
 use super::inode::Inode;
 use super::inode::Reason;
 use super::journal::Record;
-use super::names::Forsaken;
 use super::rename::End;
 use super::{Error, Goal, MoveError, Result, Vfs};
 use crate::backend::zarr::SealedId;
 use crate::model::{FileKind, Name, RelPath};
+
+/// What a sealed file has lost.
+#[derive(Clone, Copy)]
+pub(super) enum Forsaken {
+    /// Its last name.
+    Wholly(SealedId),
+    /// One of its names.
+    PartOf,
+}
 
 impl Vfs {
     /// Unseals what a rename takes out of the reach of its store: a record's names lie below the directory in which
@@ -79,7 +87,7 @@ impl Vfs {
     /// Files of which a store holds a version, at and below `dir`, with a path of each.
     fn sealed_below(&self, dir: &RelPath) -> Vec<(Arc<Inode>, SealedId, RelPath)> {
         let _names = self.namespace.read();
-        let all: Vec<_> = self.sealed.iter().map(|entry| (entry.value().clone(), *entry.key())).collect();
+        let all: Vec<_> = self.seals.by_id.iter().map(|entry| (entry.value().clone(), *entry.key())).collect();
         all.into_iter()
             .filter_map(|(inode, id)| {
                 let path = inode.paths().into_iter().find(|path| path.starts_with(dir))?;
@@ -138,7 +146,7 @@ impl Vfs {
                 continue;
             }
             stores.dir_renamed(&end.path, &other.path);
-            let below: Vec<Arc<Inode>> = self.sealed.iter().map(|entry| entry.value().clone()).collect();
+            let below: Vec<Arc<Inode>> = self.seals.by_id.iter().map(|entry| entry.value().clone()).collect();
             for file in below.iter().filter(|file| file.is_sealed() && file.is_below(&other.path)) {
                 let along = file.sealed_id().is_some_and(|id| self.store_is_below(id, &other.path));
                 if !along {
@@ -149,6 +157,26 @@ impl Vfs {
         match (&to.inode, forsaken) {
             (Some(lost), what) => self.forsaken(lost, what),
             (None, _) => Ok(()),
+        }
+    }
+
+    /// A sealed file is about to lose a name, and with `last` all of them: noted, so that a successor finishes it.
+    pub(super) fn forsake(&self, inode: &Inode, last: bool) -> Result<Option<Forsaken>> {
+        let Some(id) = inode.sealed_id() else { return Ok(None) };
+        self.note(&if last { Record::Dropping { id } } else { Record::Updating { id } })?;
+        Ok(Some(if last { Forsaken::Wholly(id) } else { Forsaken::PartOf }))
+    }
+
+    /// The name is gone: the store follows. What is open is removed from it with the last handle.
+    pub(super) fn forsaken(&self, inode: &Arc<Inode>, what: Option<Forsaken>) -> Result<()> {
+        match what {
+            Some(Forsaken::Wholly(id)) if inode.opens.lock().total == 0 => {
+                inode.content.write().sealed = None;
+                self.remove_sealed(id);
+                Ok(())
+            }
+            Some(Forsaken::PartOf) if inode.is_sealed() => self.update_sealed(inode),
+            _ => Ok(()),
         }
     }
 }
