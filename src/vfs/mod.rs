@@ -170,51 +170,38 @@ const OVERLAYFS_MAGIC: i64 = 0x794c_7630;
 impl Vfs {
     /// Builds the file system and takes over what an earlier daemon left in memory.
     pub fn new(parts: Parts) -> Result<(Arc<Vfs>, Recovered)> {
-        let Parts {
-            disk,
-            memory,
-            stores,
-            show_stores,
-            router,
-            budget,
-            clock,
-            passthrough,
-            read_only,
-            short_lived,
-            on_short,
-        } = parts;
-        let root_attr = disk.tree().stat(&RelPath::root())?;
+        let root_attr = parts.disk.tree().stat(&RelPath::root())?;
         let place = Place::of(Tier::Disk, &root_attr);
         let root = Arc::new(Inode::new(ROOT, FileKind::Directory, place, Reason::Found));
         let inodes = InodeTable::default();
         inodes.insert(root.clone());
-        root.mirrored.store(memory.is_some(), std::sync::atomic::Ordering::Release);
-        let (journal, records) = match memory.as_ref().map(|memory| Journal::open(memory.top())).transpose()? {
+        root.mirrored.store(parts.memory.is_some(), std::sync::atomic::Ordering::Release);
+        let (journal, records) = match parts.memory.as_ref().map(|memory| Journal::open(memory.top())).transpose()? {
             Some((journal, records)) => (Some(journal), records),
             None => (None, Vec::new()),
         };
-        let disk_leases = rustix::fs::fstatfs(disk.tree().root())?.f_type as i64 != OVERLAYFS_MAGIC;
+        let disk_leases = rustix::fs::fstatfs(parts.disk.tree().root())?.f_type as i64 != OVERLAYFS_MAGIC;
         let vfs = Vfs {
             namespace: RwLock::new(()),
-            disk,
-            memory,
-            stores,
-            show_stores,
+            disk: parts.disk,
+            memory: parts.memory,
+            stores: parts.stores,
+            show_stores: parts.show_stores,
             seals: SealTables::default(),
-            router,
+            router: parts.router,
             inodes,
             identities: Identities::new(place),
             journal,
-            budget,
+            budget: parts.budget,
             handles: Handles::default(),
-            clock,
-            passthrough: AtomicBool::new(passthrough),
+            clock: parts.clock,
+            passthrough: AtomicBool::new(parts.passthrough),
             disk_leases,
-            read_only,
-            short_lived,
+            read_only: parts.read_only,
+            short_lived: parts.short_lived,
             draining: AtomicBool::new(false),
             root,
-            on_short,
+            on_short: parts.on_short,
             counters: Counters::default(),
             failures: Mutex::new(Vec::new()),
             conflicts: Mutex::new(Vec::new()),

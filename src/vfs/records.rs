@@ -137,6 +137,13 @@ impl Vfs {
     pub(super) fn stores_follow(&self, from: &End, to: &End, exchange: bool, forsaken: Option<Forsaken>) -> Result<()> {
         let Some(stores) = &self.stores else { return Ok(()) };
         let ends = if exchange { vec![(from, to), (to, from)] } else { vec![(from, to)] };
+        if exchange {
+            // By way of a name that no directory can have.
+            let aside = RelPath::root().join(Name::new("\0"));
+            for (old, new) in [(&from.path, &aside), (&to.path, &from.path), (&aside, &to.path)] {
+                stores.dir_renamed(old, new);
+            }
+        }
         for (end, other) in ends {
             let Some(inode) = &end.inode else { continue };
             if inode.kind != FileKind::Directory {
@@ -145,7 +152,9 @@ impl Vfs {
                 }
                 continue;
             }
-            stores.dir_renamed(&end.path, &other.path);
+            if !exchange {
+                stores.dir_renamed(&end.path, &other.path);
+            }
             let below: Vec<Arc<Inode>> = self.seals.by_id.iter().map(|entry| entry.value().clone()).collect();
             for file in below.iter().filter(|file| file.is_sealed() && file.is_below(&other.path)) {
                 let along = file.sealed_id().is_some_and(|id| self.store_is_below(id, &other.path));

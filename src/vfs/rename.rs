@@ -246,10 +246,11 @@ impl Vfs {
         // Under a newer file in memory, it is other names of it that can be written to.
         let lives_on = match to.layers.memory {
             Some(_) => disk.nlink > 1 && disk.kind == FileKind::Regular && to.own_disk() != 0,
-            // What a store holds will not be published over it.
-            None => self.lives_on(lost, disk.nlink) || from.inode.as_ref().is_some_and(|inode| inode.is_sealed()),
+            None => self.lives_on(lost, disk.nlink),
         };
-        if !lives_on {
+        // What a store holds will not be published over it.
+        let sealed = to.own_disk() != 0 && from.inode.as_ref().is_some_and(|inode| inode.is_sealed());
+        if !lives_on && !sealed {
             return Ok(false);
         }
         self.disk.tree().unlink(&to.path)?;

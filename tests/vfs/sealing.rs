@@ -21,7 +21,7 @@ macro_rules! sealing_world {
 }
 
 fn image(n: u8) -> Vec<u8> {
-    (0..5000u32).map(|at| (at as u8).wrapping_mul(n)).collect()
+    (0..200u32).map(|at| (at as u8).wrapping_mul(n)).collect()
 }
 
 /// A file in a directory, sealed.
@@ -287,4 +287,21 @@ fn when_the_memory_tier_is_lost_too_what_is_sealed_is_still_there() {
     let world = world.with_memory_lost();
     let kernel = Kernel::new(world.mount().0);
     assert_eq!(kernel.read("d/a").expect("reads"), image(3));
+}
+
+#[test]
+fn a_found_file_that_was_renamed_over_another_and_sealed_is_that_file() {
+    let world = world!(sealing: true, rules: RULES, passthrough: true);
+    std::fs::write(world.path("g"), image(3)).expect("writes");
+    let kernel = Kernel::new(world.mount().0);
+    kernel.mkdir("d", 0o755).expect("makes");
+    kernel.write("d/f", b"").expect("writes");
+    let handle = kernel.open("g", WRITE).expect("opens");
+    kernel.close(handle);
+    assert!(kernel.vfs.flush_all(&mut |_| {}).is_empty());
+    kernel.rename("g", "d/f", RenameMode::Replace).expect("renames");
+    assert_eq!(kernel.read("d/f").expect("reads"), image(3));
+    assert!(kernel.vfs.drain(&mut |_| {}, &AtomicBool::new(false)).is_empty());
+    let kernel = remount(&world, kernel);
+    assert_eq!(kernel.read("d/f").expect("reads"), image(3));
 }
