@@ -287,6 +287,7 @@ impl Vfs {
         if inode.tier() == tier {
             return Ok(());
         }
+        self.check_writable()?;
         wait_for_closes(inode);
         match tier {
             Tier::Memory if inode.is_absent() => self.unseal(inode, false, Reason::Migrated),

@@ -17,6 +17,7 @@
 //! | 8 | `Sealed` | identity of the memory file, store (u128) and record (u64) that hold this version, 1 if its bytes are only there |
 //! | 9 | `Dropping` | store and record, which are about to be removed because the file is deleted, replaced or elsewhere |
 //! | 10 | `Updating` | store and record, whose names or attributes are about to follow the file's |
+//! | 11 | `Waiting` | path and disk inode of a plain file that is to be sealed when it has come to rest |
 //!
 //! A torn record at the end (the daemon was killed within the append) ends the reading; whatever it was to announce
 //! had not begun.
@@ -93,6 +94,13 @@ pub enum Record {
     Updating {
         /// Which.
         id: SealedId,
+    },
+    /// A plain file on disk is to be sealed when it has come to rest.
+    Waiting {
+        /// Where it was.
+        path: RelPath,
+        /// Its disk inode number.
+        ino: u64,
     },
     /// The home has the file with all its names; what is left of it in memory is about to be removed.
     Left {
@@ -232,6 +240,11 @@ fn encode(record: &Record, out: &mut Vec<u8>) {
         }
         Record::Dropping { id } => put_kind_and_id(out, 9, id),
         Record::Updating { id } => put_kind_and_id(out, 10, id),
+        Record::Waiting { path, ino } => {
+            out.push(11);
+            put_bytes(out, path.as_bytes());
+            put(out, *ino);
+        }
     }
     let body = out.len() - start - 8;
     let crc = crc32fast::hash(&out[start + 8..]);
@@ -319,6 +332,7 @@ fn decode(mut body: Cursor<'_>) -> Option<Record> {
         8 => Record::Sealed { memory: body.identity()?, id: body.id()?, absent: body.u8()? == 1 },
         9 => Record::Dropping { id: body.id()? },
         10 => Record::Updating { id: body.id()? },
+        11 => Record::Waiting { path: RelPath::from_bytes(body.bytes()?)?, ino: body.u64()? },
         _ => return None,
     })
 }
@@ -400,6 +414,7 @@ mod tests {
             Record::Sealed { memory: identity(7), id: SealedId { store: u128::MAX - 1, record: 12 }, absent: true },
             Record::Dropping { id: SealedId { store: 1 << 100, record: 3 } },
             Record::Updating { id: SealedId { store: 5, record: 0 } },
+            Record::Waiting { path: path("a/b"), ino: 9 },
         ]
     }
 

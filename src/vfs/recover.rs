@@ -39,6 +39,7 @@ struct Remembered {
     sealed: HashMap<u64, SealedAs>,
     dropping: HashSet<SealedId>,
     updating: HashSet<SealedId>,
+    waiting: HashMap<RelPath, u64>,
     /// What the stores say, of those that were read.
     entries: HashMap<SealedId, SealedEntry>,
 }
@@ -86,6 +87,9 @@ impl Remembered {
                 Record::Updating { id } => {
                     all.updating.insert(id);
                 }
+                Record::Waiting { path, ino } => {
+                    all.waiting.insert(path, ino);
+                }
             }
         }
         all
@@ -116,6 +120,7 @@ impl Vfs {
         let root = self.root.clone();
         self.recover_dir(&root, &RelPath::root(), &mut remembered, reshadow.as_ref(), &mut recovered)?;
         self.recover_records(&remembered);
+        self.recover_waiting(&remembered);
         if let Some(journal) = &self.journal {
             journal.rewrite(|| self.live_records())?;
         }
@@ -301,6 +306,18 @@ impl Vfs {
             let Some(inode) = self.sealed_inode(*id).filter(|inode| inode.is_sealed()) else { continue };
             if let Err(e) = self.update_sealed(&inode) {
                 tracing::error!("a store's table could not follow a change of names: {e}");
+            }
+        }
+    }
+
+    /// Plain files that were to be sealed, where they still lie.
+    fn recover_waiting(&self, remembered: &Remembered) {
+        for (path, ino) in &remembered.waiting {
+            if let Ok((inode, _)) = self.walk(path)
+                && inode.place() == (Place { tier: Tier::Disk, dev: self.root.place().dev, ino: *ino })
+                && self.wants_seal(&inode)
+            {
+                self.seals.waiting.insert(inode.ino, inode);
             }
         }
     }

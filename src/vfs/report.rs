@@ -270,7 +270,9 @@ impl Vfs {
 
     /// What the journal must say about the files in memory. Hold the namespace lock for writing.
     pub(super) fn live_records(&self) -> Vec<Record> {
-        let mut records = Vec::new();
+        let waiting = self.seals.waiting.iter();
+        let mut records: Vec<Record> =
+            waiting.filter_map(|entry| Some(Record::Waiting { path: entry.path()?, ino: entry.place().ino })).collect();
         for inode in self.inodes.residents() {
             let memory = inode.place().ino;
             if let Some(id) = inode.sealed_id().filter(|_| !inode.is_sealed())

@@ -1,11 +1,12 @@
 //! Files that come to rest: which home they go to, and when.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::inode::{Inode, Reason};
-use super::{Error, Goal, MoveError, Progress, Result, Vfs};
+use super::journal::Record;
+use super::{Error, Goal, MoveError, OWN_DIR, Progress, Result, Vfs};
 use crate::backend::zarr::Within;
 use crate::model::{FileKind, RelPath, Tier};
 
@@ -190,8 +191,53 @@ impl Vfs {
     /// A file that lies on disk is to be sealed when it has come to rest, if its rule says so.
     pub(super) fn wait_on_disk(&self, inode: &Arc<Inode>) {
         let _names = self.namespace.read();
-        if self.wants_seal(inode) {
-            self.seals.waiting.insert(inode.ino, inode.clone());
+        if !self.wants_seal(inode) || self.seals.waiting.insert(inode.ino, inode.clone()).is_some() {
+            return;
+        }
+        let noted = inode.path().map(|path| self.note(&Record::Waiting { path, ino: inode.place().ino }));
+        if let Some(Err(e)) = noted {
+            tracing::error!("cannot write the memory tier's journal: {e}");
+        }
+    }
+
+    /// Found files whose rule adopts them wait to be sealed, as if they had just been written. `stop` ends the walk.
+    pub fn adopt(&self, stop: &AtomicBool) {
+        if self.stores.is_none() || self.read_only || !self.router.rules().any(|(_, rule)| rule.adopt) {
+            return;
+        }
+        let mut dirs = vec![RelPath::root()];
+        while let Some(dir) = dirs.pop() {
+            let Ok(entries) = self.disk.tree().list(&dir) else { continue };
+            for entry in entries {
+                if stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                let path = dir.join(&entry.name);
+                match entry.kind {
+                    FileKind::Directory if dir.is_root() && entry.name == OWN_DIR => {}
+                    kind if self.is_hidden(&path, kind) => {}
+                    FileKind::Directory => dirs.push(path),
+                    FileKind::Regular => self.adopt_file(&path),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn adopt_file(&self, path: &RelPath) {
+        let decision = self.router.decide(path);
+        if decision.home != Tier::Zarr || !self.router.rule(decision.rule).adopt {
+            return;
+        }
+        let found = {
+            let _names = self.namespace.read();
+            self.walk(path)
+        };
+        if let Ok((inode, _)) = found
+            && inode.place().tier == Tier::Disk
+        {
+            inode.changed.store(self.now(), Ordering::Relaxed);
+            self.wait_on_disk(&inode);
         }
     }
 

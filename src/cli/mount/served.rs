@@ -154,6 +154,7 @@ impl Counting {
         let count = move || {
             lower_priority();
             vfs.count_tree(&stopped);
+            vfs.adopt(&stopped);
         };
         let thread = Builder::new().name("scopefs-count".to_owned()).spawn(count)?;
         Ok(Counting { stop, thread: Mutex::new(Some(thread)) })
