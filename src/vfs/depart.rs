@@ -158,7 +158,7 @@ impl Vfs {
         if !opens.maybe_mapped || opens.total > 0 {
             return Ok(());
         }
-        let tier = inode.tier();
+        let tier = inode.place().tier;
         let unheld = match ours {
             Some(object) => lease::is_unheld(object)?,
             None => lease::is_unheld(&self.open_at(inode, tier, Access::Read)?)?,
@@ -199,7 +199,7 @@ impl Vfs {
             let object = (opens.total > 0).then_some(object);
             let memory_ino = content.place.ino;
             let record = self.arrive_on_disk(inode, &mut content, &attr, shown.ctime, object);
-            content.sealed = record.map(Sealed::new);
+            content.sealed = record;
             drop(content);
             self.remove_mirror_names(inode, memory_ino, &dentries)?;
             return Ok(true);
@@ -287,7 +287,7 @@ impl Vfs {
                 drop(staged);
                 let record = self.arrive_on_disk(inode, &mut content, &attr, shown, Some(object));
                 // Removed with the last handle.
-                content.sealed = record.map(Sealed::new);
+                content.sealed = record;
                 inode.set_reason(reason);
             }
             return Ok(());
@@ -304,7 +304,7 @@ impl Vfs {
         let record = self.arrive_on_disk(inode, &mut content, &attr, shown, open);
         inode.set_reason(reason);
         drop(content);
-        Ok(self.leave_memory(inode, memory.ino, record)?)
+        Ok(self.leave_memory(inode, memory.ino, record.map(|sealed| sealed.id))?)
     }
 
     /// The file is on disk under all its names: what is left of it in memory goes, and so does its record in a store.
@@ -368,7 +368,7 @@ impl Vfs {
         attr: &Attr,
         shown_ctime: crate::model::Timestamp,
         object: Option<Arc<Object>>,
-    ) -> Option<SealedId> {
+    ) -> Option<Sealed> {
         let from = content.place;
         let to = Place::of(Tier::Disk, attr);
         self.identities.forget(from);
@@ -383,7 +383,7 @@ impl Vfs {
         }
         inode.absent.store(false, Ordering::Release);
         inode.seal_is_current.store(false, Ordering::Release);
-        content.sealed.take().map(|sealed| sealed.id)
+        content.sealed.take().map(|sealed| Sealed { source: None, ..sealed })
     }
 
     /// Removes a file's names from the mirror: its bytes are safe at home.

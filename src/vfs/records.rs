@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::inode::Inode;
 use super::inode::Reason;
 use super::journal::Record;
-use super::rename::End;
+use super::rename::{End, RenameMode};
 use super::{Error, Goal, MoveError, Result, Vfs};
 use crate::backend::zarr::SealedId;
 use crate::model::{FileKind, Name, RelPath};
@@ -28,15 +28,24 @@ impl Vfs {
         name: &Name,
         to_dir: &Arc<Inode>,
         to_name: &Name,
+        mode: RenameMode,
     ) -> Result<()> {
         if self.stores.is_none() {
             return Ok(());
         }
-        let found = {
+        let (found, other) = {
             let _names = self.namespace.read();
-            self.find(dir, name, false)
+            (self.find(dir, name, false), self.find(to_dir, to_name, false))
         };
         let Ok((inode, _)) = found else { return Ok(()) };
+        let in_vain = match mode {
+            RenameMode::Replace => false,
+            RenameMode::NoReplace => other.is_ok(),
+            RenameMode::Exchange => other.is_err(),
+        };
+        if in_vain {
+            return Ok(());
+        }
         if inode.kind != FileKind::Directory {
             return self.stay_in_store(&inode, to_dir, to_name);
         }

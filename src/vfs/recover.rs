@@ -15,7 +15,7 @@ use super::sealed::Sealed;
 use super::{Result, Vfs};
 use crate::backend::zarr::{SealedEntry, SealedId};
 use crate::backend::{Access, Time, Times, lease};
-use crate::model::{Attr, FileKind, Identity, RelPath, Tier};
+use crate::model::{Attr, FileKind, Identity, RelPath, Tier, Timestamp};
 
 /// What was found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -216,7 +216,7 @@ impl Vfs {
             self.recovered_inode(&attr)
         });
         if let Some(sealed) = remembered.sealed.get(&attr.ino) {
-            self.remember_sealed(&inode, sealed.id);
+            self.remember_sealed(&inode, sealed.id, attr.atime);
         }
         match verdict {
             // Through a handle or mapping that outlived the daemon it can change, and nobody would tell us.
@@ -272,14 +272,13 @@ impl Vfs {
         let inode = self.recovered_inode(attr);
         inode.add_name(dir, name, None);
         inode.seal_is_current.store(true, Ordering::Release);
-        self.remember_sealed(&inode, sealed.id);
+        self.remember_sealed(&inode, sealed.id, entry.atime);
         if sealed.absent {
             // The daemon may have been killed while it gave the pages back.
             let object = tree.open(path, Access::Write)?;
             object.set_size(entry.size)?;
             self.empty(&object, entry.size);
-            let atime = Time::At(attr.atime);
-            object.set_times(Times { atime, mtime: Time::At(entry.mtime) })?;
+            object.set_times(Times { atime: Time::At(entry.atime), mtime: Time::At(entry.mtime) })?;
             inode.absent.store(true, Ordering::Release);
         } else {
             self.count_clean(&inode, attr.blocks * 512);
@@ -287,8 +286,8 @@ impl Vfs {
         Ok(true)
     }
 
-    fn remember_sealed(&self, inode: &Arc<Inode>, id: SealedId) {
-        inode.content.write().sealed = Some(Sealed::new(id));
+    fn remember_sealed(&self, inode: &Arc<Inode>, id: SealedId, atime: Timestamp) {
+        inode.content.write().sealed = Some(Sealed::new(id, atime));
         self.seals.by_id.insert(id, inode.clone());
     }
 

@@ -68,9 +68,9 @@ impl Vfs {
             return Err(Error::Forbidden("this name is scopefs' own"));
         }
         let (from_dir, to_dir) = (self.dir_inode(parent)?, self.dir_inode(new_parent)?);
-        self.follow_into_stores(&from_dir, name, &to_dir, new_name)?;
+        self.follow_into_stores(&from_dir, name, &to_dir, new_name, mode)?;
         if mode == RenameMode::Exchange {
-            self.follow_into_stores(&to_dir, new_name, &from_dir, name)?;
+            self.follow_into_stores(&to_dir, new_name, &from_dir, name, mode)?;
         }
         if mode == RenameMode::Replace {
             self.go_home_first(&from_dir, name, &to_dir, new_name)?;
@@ -107,7 +107,7 @@ impl Vfs {
             };
             let below = self.disk.tree().find(&self.dir_path(to_dir)?.join(to_name))?;
             match self.find(to_dir, to_name, false) {
-                Ok(_) if below.is_some_and(|disk| disk.nlink > 1 && disk.kind == FileKind::Regular) => from,
+                Ok(_) if below.is_some_and(|disk| disk.nlink > 1 && disk.kind != FileKind::Directory) => from,
                 Ok((to, attr)) if to.tier() == Tier::Disk && self.lives_on(&to, attr.nlink) => from,
                 _ => return Ok(()),
             }
@@ -122,8 +122,9 @@ impl Vfs {
     /// Whether a disk file outlives the name that it is about to lose.
     fn lives_on(&self, inode: &Inode, nlink: u32) -> bool {
         let opens = inode.opens.lock();
-        inode.kind == FileKind::Regular
-            && (nlink > 1 || opens.total > 0 || self.check_free(inode, &opens, None).is_err())
+        let is_file = inode.kind == FileKind::Regular;
+        (nlink > 1 && inode.kind != FileKind::Directory)
+            || (is_file && (opens.total > 0 || self.check_free(inode, &opens, None).is_err()))
     }
 
     fn end(&self, dir: Arc<Inode>, name: &Name) -> Result<End> {
@@ -245,7 +246,7 @@ impl Vfs {
         let (Some(lost), Some(disk)) = (&to.inode, to.layers.disk) else { return Ok(false) };
         // Under a newer file in memory, it is other names of it that can be written to.
         let lives_on = match to.layers.memory {
-            Some(_) => disk.nlink > 1 && disk.kind == FileKind::Regular && to.own_disk() != 0,
+            Some(_) => disk.nlink > 1 && disk.kind != FileKind::Directory && to.own_disk() != 0,
             None => self.lives_on(lost, disk.nlink),
         };
         // What a store holds will not be published over it.

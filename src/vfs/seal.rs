@@ -22,7 +22,7 @@ use super::{Error, Goal, MoveError, Result, Vfs};
 use crate::backend::zarr::{Batch, SealError, SealedId, Subject, Ticket};
 use crate::backend::{Access, Backend, Expected, Object, PublishError, Time, Times};
 use crate::config::Originals;
-use crate::model::{Attr, FileKind, RelPath, Tier};
+use crate::model::{Attr, FileKind, RelPath, Tier, Timestamp};
 
 /// A file on its way into a store.
 struct Sealing {
@@ -212,7 +212,7 @@ impl Vfs {
                 || opens.writers > 0
                 || (!inode.in_mirror() && self.check_free(inode, &opens, Some(&sealing.source)).is_err())
                 || Attr { atime: sealing.before.atime, ..sealing.source.stat()? } != sealing.before;
-            self.replace_record(inode, id);
+            self.replace_record(inode, id, sealing.before.atime);
             if changed {
                 // The version that was read is in the store; the one that is here is newer.
                 Ok(false)
@@ -241,8 +241,8 @@ impl Vfs {
     }
 
     /// Notes which record holds a version of the file.
-    fn replace_record(&self, inode: &Arc<Inode>, id: SealedId) {
-        let old = inode.content.write().sealed.replace(Sealed::new(id));
+    fn replace_record(&self, inode: &Arc<Inode>, id: SealedId, atime: Timestamp) {
+        let old = inode.content.write().sealed.replace(Sealed::new(id, atime));
         if let Some(old) = old {
             self.seals.by_id.remove(&old.id);
         }
@@ -319,7 +319,7 @@ impl Vfs {
         self.identities.moved(inode.ino, to, attr.ctime, shown);
         content.place = to;
         content.object = (open > 0).then_some(object);
-        content.sealed = Some(Sealed { id, source });
+        content.sealed = Some(Sealed { id, atime: sealing.before.atime, source });
         inode.absent.store(true, Ordering::Release);
         inode.seal_is_current.store(true, Ordering::Release);
         inode.dirty.store(false, Ordering::Release);
@@ -338,7 +338,8 @@ impl Vfs {
             return Err(MoveError::NotThere);
         }
         self.check_free(inode, &opens, None)?;
-        let Some(id) = inode.sealed_id() else { return Err(MoveError::NotThere) };
+        let known = inode.content.read().sealed.as_ref().map(|sealed| (sealed.id, sealed.atime));
+        let Some((id, atime)) = known else { return Err(MoveError::NotThere) };
         let source = if opens.total > 0 { Some(self.stores()?.open(id).map_err(Error::from)?) } else { None };
         let object = self.open_at(inode, Tier::Memory, Access::Write)?;
         let mut content = inode.content.write();
@@ -349,9 +350,9 @@ impl Vfs {
         let shown = self.identities.ctime(content.place, before.ctime);
         self.note(&Record::Sealed { memory: before.identity(), id, absent: true })?;
         inode.absent.store(true, Ordering::Release);
-        content.sealed = Some(Sealed { id, source });
+        content.sealed = Some(Sealed { id, atime, source });
         self.empty(&object, before.size);
-        object.set_times(Times { atime: Time::At(before.atime), mtime: Time::At(before.mtime) })?;
+        object.set_times(Times { atime: Time::At(atime), mtime: Time::At(before.mtime) })?;
         self.identities.moved(inode.ino, content.place, object.stat()?.ctime, shown);
         self.uncount_clean(inode);
         Ok(())

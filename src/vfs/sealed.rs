@@ -20,21 +20,23 @@ use super::inode::Inode;
 use super::{Result, Vfs};
 use crate::backend::zarr::{SealedEntry, SealedId, Stores};
 use crate::backend::{ByteSource, Object};
-use crate::model::Attr;
+use crate::model::{Attr, Timestamp};
 
 /// The version of a file that a store holds.
 #[derive(Clone)]
 pub(crate) struct Sealed {
     /// Where.
     pub id: SealedId,
+    /// The last access that the record tells. What is read from a copy in memory is forgotten with it.
+    pub atime: Timestamp,
     /// Open while a handle reads it.
     pub source: Option<Arc<dyn ByteSource>>,
 }
 
 impl Sealed {
     /// In the store, not open.
-    pub fn new(id: SealedId) -> Sealed {
-        Sealed { id, source: None }
+    pub fn new(id: SealedId, atime: Timestamp) -> Sealed {
+        Sealed { id, atime, source: None }
     }
 }
 
@@ -91,7 +93,14 @@ impl Vfs {
     /// Names or attributes of a sealed file changed: its record follows. Hold the namespace lock.
     pub(super) fn update_sealed(&self, inode: &Inode) -> Result<()> {
         match inode.sealed_id() {
-            Some(id) => Ok(self.stores()?.update(&self.sealed_entry(inode, id)?)?),
+            Some(id) => {
+                let entry = self.sealed_entry(inode, id)?;
+                self.stores()?.update(&entry)?;
+                if let Some(sealed) = &mut inode.content.write().sealed {
+                    sealed.atime = entry.atime;
+                }
+                Ok(())
+            }
             None => Ok(()),
         }
     }

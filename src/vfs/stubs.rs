@@ -90,6 +90,9 @@ impl Vfs {
         set_attributes(&object, entry)?;
         self.publish_stub(staged, first)?;
         for further in &names[1..] {
+            if let Some((above, _)) = further.split() {
+                self.memory()?.make_dirs(&above)?;
+            }
             self.memory()?.tree().link(first, further)?;
         }
         let attr = object.stat()?;
@@ -126,7 +129,7 @@ impl Vfs {
     fn become_stub(&self, inode: &Arc<Inode>, id: SealedId, attr: &Attr) {
         {
             let mut content = inode.content.write();
-            content.sealed = Some(Sealed::new(id));
+            content.sealed = Some(Sealed::new(id, attr.atime));
             inode.absent.store(true, Ordering::Release);
             inode.seal_is_current.store(true, Ordering::Release);
         }

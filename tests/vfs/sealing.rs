@@ -305,3 +305,15 @@ fn a_found_file_that_was_renamed_over_another_and_sealed_is_that_file() {
     let kernel = remount(&world, kernel);
     assert_eq!(kernel.read("d/f").expect("reads"), image(3));
 }
+
+#[test]
+fn after_a_kill_a_sealed_file_can_leave_its_stores_reach() {
+    let world = sealing_world!();
+    let kernel = with_sealed(&world);
+    drop(kernel);
+    let kernel = Kernel::new(world.mount().0);
+    assert_eq!(kernel.rename("nothing", "d/a", RenameMode::Exchange).err(), Some(libc::ENOENT));
+    assert_eq!(place(&kernel, "d/a").0, "zarr", "a rename that cannot be does nothing");
+    kernel.rename("d/a", "a", RenameMode::Replace).expect("renames");
+    assert_eq!(kernel.read("a").expect("reads"), image(3));
+}
