@@ -145,7 +145,8 @@ fn a_file_that_became_shorter_is_an_error_of_its_chunk() {
 fn a_layout_that_is_not_sound_is_found() {
     let sound = layout(&&tiff(&with(&[]), &[0; 20])[..]).unwrap();
     assert_eq!((sound.check(), sound.segments.len()), (Ok(()), 3));
-    let faults: [fn(&mut Layout); 12] = [
+    let faults: [fn(&mut Layout); 13] = [
+        |layout| layout.arrays[0].chunk_width = 1 << 30,
         |layout| layout.size += 1,
         |layout| layout.segments[0].len -= 1,
         |layout| layout.segments.swap(0, 1),
