@@ -34,8 +34,8 @@ pub fn layout(source: &dyn ByteSource) -> Result<Layout, Refusal> {
     let layout = if magic.starts_with(npy::MAGIC) {
         npy::layout(&mut headers)?
     } else {
-        match tiff::Format::of(magic) {
-            Some(format) => tiff::layout(&mut headers, format)?,
+        match self::tiff::Format::of(magic) {
+            Some(format) => self::tiff::layout(&mut headers, format)?,
             None => return Err(Refusal::NotAnImage),
         }
     };
