@@ -1,3 +1,5 @@
 //! OME-Zarr stores: images as chunks, and still there under their own names, byte for byte.
 //!
 //! What a store is made of is told in `docs/stores.md`.
+
+pub mod blosc;
