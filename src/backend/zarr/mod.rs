@@ -2,4 +2,7 @@
 //!
 //! What a store is made of is told in `docs/stores.md`.
 
+pub mod array;
+pub mod blosc;
+pub mod files;
 pub mod table;
