@@ -5,4 +5,5 @@
 pub mod array;
 pub mod blosc;
 pub mod files;
+pub mod offline;
 pub mod table;

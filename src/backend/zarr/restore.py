@@ -188,12 +188,14 @@ class Array:
                 meta = json.load(file)
             shape = meta["chunk_grid"]["configuration"]["chunk_shape"]
             codecs = meta["codecs"]
-            if codecs[0]["name"] == "sharding_indexed":
+            # A codec without configuration may stand as its name alone.
+            if isinstance(codecs[0], dict) and codecs[0]["name"] == "sharding_indexed":
                 self.inner = codecs[0]["configuration"]["chunk_shape"]
                 self.slots = [outer // inner for outer, inner in zip(shape, self.inner)]
                 shape = self.inner
-            encoding = meta.get("chunk_key_encoding", {})
-            self.separator = encoding.get("configuration", {}).get("separator", "/")
+            encoding = meta.get("chunk_key_encoding")
+            settings = encoding.get("configuration", {}) if isinstance(encoding, dict) else {}
+            self.separator = settings.get("separator", "/")
             self.prefix = "c" + self.separator
             width = {"8": 1, "6": 2, "2": 4, "4": 8}[meta["data_type"][-1]]
         else:

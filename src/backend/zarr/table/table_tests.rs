@@ -197,6 +197,7 @@ fn a_damaged_page_is_told_of_and_not_written_over() {
     let (again, found) = pages.load();
     assert!(matches!(&found.flaws[..], [Flaw::Bytes { page: 0, damage }] if damage.id == Some(ids[1])), "{found:?}");
     assert!(again.find(&rel("n1")).is_none());
+    again.settle(0);
     put(&pages, &again, "B/03", "new", 100);
     let (last, found) = pages.load();
     assert_eq!(found.flaws.len(), 1);
