@@ -127,9 +127,16 @@ struct Spec {
     spill: bool,
 }
 
-fn add(builder: &mut Builder, page: &mut Page, id: u64, spec: &Spec) -> Vec<u8> {
-    let array = if spec.rgb { "B/03/1/0" } else { "B/03/0/0" };
-    let samples = if spec.rgb { 3 } else { 1 };
+/// What a file is planned as, its bytes, its literal bytes and its chunks.
+struct Parts {
+    layout: Layout,
+    file: Vec<u8>,
+    literals: Vec<u8>,
+    chunks: ChunkList,
+}
+
+fn parts(builder: &mut Builder, id: u64, spec: &Spec) -> Parts {
+    let (array, samples) = if spec.rgb { ("B/03/1/0", 3) } else { ("B/03/0/0", 1) };
     let (mut segments, mut file, mut literals) = (Vec::new(), Vec::new(), Vec::new());
     let mut chunks = ChunkList::default();
     for number in 0..spec.planes {
@@ -137,38 +144,37 @@ fn add(builder: &mut Builder, page: &mut Page, id: u64, spec: &Spec) -> Vec<u8> 
         segments.push(Segment { offset: file.len() as u64, len: spec.literal, run: None });
         file.extend_from_slice(&text);
         literals.extend_from_slice(&text);
-        let decoded: Vec<u8> =
-            (0..samples).flat_map(|sample| plane(id * 10 + number * 3 + sample, spec.noise)).collect();
+        let seed = id * 10 + number * 3;
+        let decoded: Vec<u8> = (0..samples).flat_map(|sample| plane(seed + sample, spec.noise)).collect();
         let coords = [spec.first + number, 0, 0, 0];
         let (stored, checks) = builder.chunk(array, &coords, &decoded, spec.filter);
         chunks.push(ChunkRef { array: 0, coords: &coords, stored, checks: &checks });
         let interleave = spec.rgb.then_some(Interleave { samples: 3, sample_stride: PLANE });
         let chunk = ChunkIndex { array: 0, plane: number, row: 0, column: 0 };
-        let len = PLANE * samples;
-        segments.push(Segment {
-            offset: file.len() as u64,
-            len,
-            run: Some(Run { chunk, at: 0, swap: spec.swap, interleave }),
-        });
-        for k in 0..len {
+        let run = Some(Run { chunk, at: 0, swap: spec.swap, interleave });
+        segments.push(Segment { offset: file.len() as u64, len: PLANE * samples, run });
+        for k in 0..PLANE * samples {
             let (sample, pixel) = (k / 2 % samples, k / 2 / samples);
             let byte = if spec.swap { 1 - k % 2 } else { k % 2 };
             file.push(decoded[(sample * PLANE + pixel * 2 + byte) as usize]);
         }
     }
-    let role = Role::Full(0);
-    let (height, width) = (HEIGHT, WIDTH);
     let planes = Array {
         dtype: Dtype::U16,
         planes: spec.planes,
         samples: samples as u32,
-        height,
-        width,
-        chunk_height: height,
-        chunk_width: width,
-        role,
+        height: HEIGHT,
+        width: WIDTH,
+        chunk_height: HEIGHT,
+        chunk_width: WIDTH,
+        role: Role::Full(0),
     };
     let layout = Layout { size: file.len() as u64, arrays: vec![planes], segments, meta: ImageMeta::default() };
+    Parts { layout, file, literals, chunks }
+}
+
+fn add(builder: &mut Builder, page: &mut Page, id: u64, spec: &Spec) -> Vec<u8> {
+    let Parts { layout, file, literals, chunks } = parts(builder, id, spec);
     let literals = if spec.spill {
         Literals::Chunks { len: literals.len() as u64, chunks: builder.literal_chunks(&literals) }
     } else {
@@ -186,6 +192,8 @@ fn add(builder: &mut Builder, page: &mut Page, id: u64, spec: &Spec) -> Vec<u8> 
         names.push(RelPath::from_bytes(b"links/second.tif").unwrap());
     }
     let time = Timestamp { secs: 1_500_000_000 + id as i64, nanos: 123_456_789 };
+    let (path, samples) = if spec.rgb { ("B/03/1/0", 3) } else { ("B/03/0/0", 1) };
+    let chunk_shape = vec![1, samples, HEIGHT, WIDTH];
     let record = Record {
         id: RecordId(id),
         names,
@@ -194,12 +202,7 @@ fn add(builder: &mut Builder, page: &mut Page, id: u64, spec: &Spec) -> Vec<u8> 
         xattrs: vec![("user.note".into(), b"x".to_vec())],
         sha256: Sha256::digest(&file).into(),
         source: None,
-        arrays: vec![ArrayUse {
-            path: array.to_owned(),
-            dtype: Dtype::U16,
-            chunk_shape: vec![1, samples, height, width],
-            derived: false,
-        }],
+        arrays: vec![ArrayUse { path: path.to_owned(), dtype: Dtype::U16, chunk_shape, derived: false }],
         recipe,
     };
     assert!(page.put(RecordId(id), record.encode()));
