@@ -9,7 +9,7 @@ NAME    only files of these names (or below these directories)
 --list    print names and sizes, write nothing
 --verify  rebuild every file and compare it with its SHA-256, write nothing
 
-Needs Python 3.8 or later and nothing else; is faster where numpy can be imported. A file that exists in DEST is
+Needs Python 3.8 or later and nothing else. A file that exists in DEST is
 replaced. Exit code: 0 all well, 1 some file could not be restored, 2 nothing could be done.
 
 The formats that it reads are described at the functions that read them. Numbers are little-endian; a varint is
@@ -23,11 +23,6 @@ import json
 import os
 import struct
 import sys
-
-try:
-    import numpy
-except ImportError:
-    numpy = None
 
 PAGE = 1 << 20
 STEP = 4 << 20
@@ -89,9 +84,6 @@ def unshuffle(block, width):
     """First bytes of all elements, then second bytes, ...: back in order."""
     count = len(block) // width
     whole = count * width
-    if numpy is not None:
-        rows = numpy.frombuffer(block, numpy.uint8, whole).reshape(width, count)
-        return rows.T.tobytes() + bytes(block[whole:])
     out = bytearray(len(block))
     for byte in range(width):
         out[byte:whole:width] = block[byte * count:(byte + 1) * count]
@@ -99,9 +91,8 @@ def unshuffle(block, width):
     return out
 
 
-# For each byte the eight bytes that its bits stand for, the lowest bit first.
-SPREAD = [[value >> bit & 1 for bit in range(8)] for value in range(256)]
-BITS = [bytes(row[bit] for row in SPREAD) for bit in range(8)]
+# For each bit, the table that translates a byte to that bit of it.
+BITS = [bytes(value >> bit & 1 for value in range(256)) for bit in range(8)]
 
 
 def unbitshuffle(block, width):
@@ -110,11 +101,6 @@ def unbitshuffle(block, width):
     if count % 8 or not count:
         return block
     whole = count * width
-    if numpy is not None:
-        rows = numpy.frombuffer(block, numpy.uint8, whole).reshape(width, 8, count // 8)
-        bits = numpy.unpackbits(rows, axis=2, bitorder="little")
-        planes = numpy.packbits(bits, axis=1, bitorder="little")[:, 0, :]
-        return planes.T.tobytes() + bytes(block[whole:])
     out = bytearray(len(block))
     row = count // 8
     for byte in range(width):

@@ -78,7 +78,7 @@ impl Offline {
         arrays.array(TABLES)?;
         let pages = arrays.indices(TABLES)?;
         let literals = arrays.indices(LITERALS)?.last().map_or(0, |last| last + 1);
-        let (table, found) = Table::load(arrays.clone(), &pages, literals)?;
+        let (table, found) = Table::load(arrays.clone(), &pages, literals);
         Ok(Offline { arrays, table, found })
     }
 

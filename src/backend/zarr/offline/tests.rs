@@ -10,7 +10,7 @@ use std::process::Command;
 use super::super::array::{ArraySpec, Shard};
 use super::super::blosc::{Filter, FilterChoice};
 use super::super::table::{
-    ArrayUse, Attributes, ChunkList, ChunkRef, Due, LiteralChunk, Literals, Page, RecipeBytes, RecordId, Spill,
+    ArrayUse, Attributes, ChunkList, ChunkRef, Due, Flaw, LiteralChunk, Literals, Page, RecipeBytes, RecordId, Spill,
 };
 use super::*;
 use crate::backend::Object;
@@ -321,18 +321,6 @@ fn python_restores_every_original() {
 }
 
 #[test]
-fn python_without_numpy_restores_every_original() {
-    let made = made(Version::V2, false);
-    let dest = made.dir.path().join("out");
-    let script = made.root().join("restore.py");
-    let text = fs::read_to_string(&script).unwrap().replace("    import numpy\n", "    raise ImportError\n");
-    fs::write(&script, text).unwrap();
-    let Some((code, said)) = made.restore(&[made.root().to_str().unwrap(), dest.to_str().unwrap()]) else { return };
-    assert_eq!(code, 0, "{said}");
-    made.assert_restored(&dest, b"");
-}
-
-#[test]
 fn python_lists_verifies_and_takes_names() {
     let made = made(Version::V2, false);
     let Some((code, said)) = made.restore(&["--list"]) else { return };
@@ -438,4 +426,18 @@ fn leftovers_stay_while_a_record_cannot_be_read() {
     let Some((code, said)) = made.restore(&[made.root().to_str().unwrap(), dest.to_str().unwrap()]) else { return };
     assert_eq!(code, 1, "{said}");
     made.assert_restored(&dest, b"rgb.tif");
+}
+
+#[test]
+fn a_page_that_cannot_be_read_costs_its_files_alone() {
+    let made = made(Version::V2, false);
+    fs::copy(made.root().join("scopefs/tables/0"), made.root().join("scopefs/tables/1")).unwrap();
+    File::options().write(true).open(made.root().join("scopefs/tables/0")).unwrap().set_len(10).unwrap();
+    let store = made.open();
+    assert!(matches!(&store.found.flaws[..], [Flaw::Unread { page: 0, .. }]), "{:?}", store.found.flaws);
+    assert_eq!(store.table.entries().len(), made.files.len());
+    let dest = made.dir.path().join("out");
+    let Some((code, said)) = made.restore(&[made.root().to_str().unwrap(), dest.to_str().unwrap()]) else { return };
+    assert_eq!(code, 1, "{said}");
+    made.assert_restored(&dest, b"");
 }

@@ -100,7 +100,14 @@ impl<'t, R: PageReader> Edit<'t, R> {
         let at = self.take_out(id)?.ok_or(TableError::NoRecord)?;
         self.put.remove(&id);
         self.removed.insert(id);
-        self.load(at)?.dues.extend(dues);
+        let page = self.load(at)?;
+        let before = page.dues.len();
+        page.dues.extend_from_slice(&dues);
+        if !page.fits() {
+            page.dues.truncate(before);
+            // In a page of its own it may become durable before the record is gone: what a record uses is not removed.
+            self.new_page()?.1.dues = dues;
+        }
         Ok(())
     }
 
@@ -181,18 +188,22 @@ impl<'t, R: PageReader> Edit<'t, R> {
                 return Ok(at);
             }
         }
-        let at = self.table.write_index().take_page();
-        self.owner.taken.insert(at);
-        // A page that was freed keeps counting, so that an older version is never taken for a newer.
-        let sequence = self.table.read_index().sequence(at) + 1;
-        let mut page = Page::new(&self.owner.owner);
-        page.sequence = sequence;
-        self.pages.insert(at, page);
-        self.changed.insert(at);
+        let at = self.new_page()?.0;
         if self.try_put(at, record, body, dues)? {
             return Ok(at);
         }
         Err(FormatError::TooLarge("a record and what is due for it need more than a page").into())
+    }
+
+    /// A page that this edit alone knows.
+    fn new_page(&mut self) -> Result<(u64, &mut Page), TableError> {
+        let at = self.table.write_index().take_page();
+        self.owner.taken.insert(at);
+        let mut page = Page::new(&self.owner.owner);
+        // A page that was freed keeps counting, so that an older version is never taken for a newer.
+        page.sequence = self.table.read_index().sequence(at);
+        self.pages.insert(at, page);
+        Ok((at, self.load(at)?))
     }
 
     fn try_put(&mut self, at: u64, record: &Record, body: &[u8], dues: &[Due]) -> Result<bool, TableError> {

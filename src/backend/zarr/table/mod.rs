@@ -4,6 +4,7 @@
 //! holds the records of one owner (a well) and is replaced as a whole.
 
 mod chunks;
+mod due;
 mod edit;
 mod index;
 mod page;
@@ -15,9 +16,10 @@ mod store;
 mod wire;
 
 pub use chunks::{ArrayUse, ChunkList, ChunkRef};
+pub use due::Due;
 pub use edit::{Committed, Edit};
 pub use index::Entry;
-pub use page::{Damage, Due, Page};
+pub use page::{Damage, Page};
 pub use rebuild::{ChunkReader, Rebuilt, StoredChunk, read_literal_chunks};
 pub use recipe::{LiteralChunk, Literals, Mode, Recipe};
 pub use record::{Attributes, MAX_RECIPE, RecipeBytes, Record, RecordId, Spill};

@@ -48,6 +48,13 @@ pub enum TableError {
 /// What was found wrong while a table was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Flaw {
+    /// A page could not be read; it is left alone.
+    Unread {
+        /// Its index.
+        page: u64,
+        /// Why.
+        what: String,
+    },
     /// A page could not be understood as a whole, and is left alone.
     Page {
         /// Its index.
@@ -121,20 +128,24 @@ impl<R: PageReader> Table<R> {
 
     /// Reads all `pages` (indices of the chunk files that are there, ascending); `literals` is one more than the
     /// highest chunk of `scopefs/literals` that is there. What cannot be understood is told of and left out.
-    pub fn load(reader: R, pages: &[u64], literals: u64) -> Result<(Table<R>, Found), TableError> {
+    pub fn load(reader: R, pages: &[u64], literals: u64) -> (Table<R>, Found) {
         let mut table = Table::empty(reader);
         let mut found = Found::default();
         let mut last = 0;
         for &at in pages {
             let mut index = table.write_index();
-            let page = match Page::decode(&table.reader.read_page(at)?) {
-                Ok(page) => page,
-                Err(error) => {
+            let page = match table.reader.read_page(at).map(|bytes| Page::decode(&bytes)) {
+                Ok(Ok(page)) => page,
+                failed => {
                     // Not ours to write over.
                     let mut unknown = Page::default();
                     unknown.lost = 1;
                     index.note_page(at, &unknown);
-                    found.flaws.push(Flaw::Page { page: at, error });
+                    found.flaws.push(match failed {
+                        Ok(Err(error)) => Flaw::Page { page: at, error },
+                        Err(error) => Flaw::Unread { page: at, what: error.to_string() },
+                        Ok(Ok(_)) => continue,
+                    });
                     continue;
                 }
             };
@@ -150,7 +161,7 @@ impl<R: PageReader> Table<R> {
         }
         table.next_record = AtomicU64::new(last.saturating_add(1));
         table.next_literal = AtomicU64::new(literals);
-        Ok((table, found))
+        (table, found)
     }
 
     /// The record that has this name, and what `stat` needs of it.
@@ -173,6 +184,16 @@ impl<R: PageReader> Table<R> {
     /// Owners that have records.
     pub fn owners(&self) -> Vec<String> {
         self.read_index().owners()
+    }
+
+    /// The records of `owner`: those that a chunk of it may be used by. Reads the owner's pages.
+    pub fn records_of(&self, owner: &str) -> Result<Vec<RecordId>, TableError> {
+        let pages = self.read_index().pages_of(owner);
+        let mut ids = Vec::new();
+        for at in pages {
+            ids.extend(self.page(at)?.records().map(|(id, _)| id));
+        }
+        Ok(ids)
     }
 
     /// How many pages the array of pages has to have room for.

@@ -32,7 +32,7 @@ impl Pages {
 
     fn load(&self) -> (Table<Pages>, Found) {
         let indices: Vec<u64> = self.0.lock().unwrap().keys().copied().collect();
-        Table::load(self.clone(), &indices, 0).unwrap()
+        Table::load(self.clone(), &indices, 0)
     }
 }
 
@@ -202,4 +202,24 @@ fn a_damaged_page_is_told_of_and_not_written_over() {
     let (last, found) = pages.load();
     assert_eq!(found.flaws.len(), 1);
     assert_eq!(last.entries().len(), 3);
+}
+
+#[test]
+fn what_is_due_for_a_removal_goes_into_another_page_if_there_is_no_room() {
+    let pages = Pages::default();
+    let table = Table::empty(pages.clone());
+    let ids: Vec<RecordId> = (0..9).map(|n| put(&pages, &table, "", &format!("n{n}"), 110_000)).collect();
+    assert_eq!(table.pages(), 1);
+    let removal = |n: usize| Due::Remove { path: format!("{}/{n}/x", n * 7919 % 10_007) };
+    let dues: Vec<Due> = (0..30_000).map(removal).collect();
+    let mut edit = table.edit("");
+    edit.remove(ids[0], dues.clone()).unwrap();
+    pages.write(edit.writes().unwrap());
+    let committed = edit.commit();
+    assert_eq!(committed.dues().count(), 30_000);
+    assert_eq!(pages.load().1.dues.into_iter().map(|(_, due)| due).collect::<Vec<_>>(), dues);
+    pages.write(committed.settled());
+    let (again, found) = pages.load();
+    assert!(found.dues.is_empty() && found.flaws.is_empty());
+    assert_eq!(again.records_of("").unwrap(), ids[1..]);
 }
