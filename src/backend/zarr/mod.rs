@@ -4,4 +4,8 @@
 
 pub mod array;
 pub mod blosc;
+pub mod cache;
+pub mod codec;
 pub mod files;
+#[cfg(test)]
+mod tests;

@@ -6,11 +6,11 @@ use super::header::Filter;
 use super::shuffle;
 
 /// Bytes of one sample.
-const SAMPLE: usize = 32 << 10;
+const SAMPLE: usize = 64 << 10;
 /// How many samples are taken of a large chunk.
 const SAMPLES: usize = 4;
 /// Of a chunk, at most this part is sampled.
-const PART: usize = 8;
+const PART: usize = 16;
 /// The bit shuffle costs time: it must save this part of the bytes.
 const WORTH: usize = 50;
 

@@ -46,7 +46,7 @@ pub(super) fn shuffle(typesize: usize, from: &[u8], to: &mut [u8]) {
         4 => shuffle_by::<4>(elements, from, to),
         8 => shuffle_by::<8>(elements, from, to),
         _ => {
-            for (byte, plane) in to.chunks_exact_mut(elements.max(1)).enumerate() {
+            for (byte, plane) in to.chunks_exact_mut(elements).enumerate() {
                 for (value, element) in plane.iter_mut().zip(from.chunks_exact(typesize)) {
                     *value = element[byte];
                 }
@@ -61,12 +61,15 @@ pub(super) fn unshuffle(typesize: usize, from: &[u8], to: &mut [u8]) {
     let (from, rest) = from.split_at(whole);
     let (to, left) = to.split_at_mut(whole);
     left.copy_from_slice(rest);
+    if elements == 0 {
+        return;
+    }
     match typesize {
         2 => unshuffle_by::<2>(elements, from, to),
         4 => unshuffle_by::<4>(elements, from, to),
         8 => unshuffle_by::<8>(elements, from, to),
         _ => {
-            for (byte, plane) in from.chunks_exact(elements.max(1)).enumerate() {
+            for (byte, plane) in from.chunks_exact(elements).enumerate() {
                 for (value, element) in plane.iter().zip(to.chunks_exact_mut(typesize)) {
                     element[byte] = *value;
                 }
@@ -85,19 +88,32 @@ const RUN: usize = 1024;
 
 fn shuffle_by<const N: usize>(elements: usize, from: &[u8], to: &mut [u8]) {
     for (run, from) in from.chunks(RUN * N).enumerate() {
+        let at = run * RUN;
         for (byte, plane) in to.chunks_exact_mut(elements).enumerate() {
-            let plane = plane.get_mut(run * RUN..).unwrap_or_default();
-            for (value, element) in plane.iter_mut().zip(from.chunks_exact(N)) {
-                *value = element[byte];
+            let plane = plane.get_mut(at..).unwrap_or_default();
+            // A position that is constant is one that the compiler makes vector code of.
+            match byte {
+                0 => pick::<N, 0>(from, plane),
+                1 => pick::<N, 1>(from, plane),
+                2 => pick::<N, 2>(from, plane),
+                3 => pick::<N, 3>(from, plane),
+                4 => pick::<N, 4>(from, plane),
+                5 => pick::<N, 5>(from, plane),
+                6 => pick::<N, 6>(from, plane),
+                _ => pick::<N, 7>(from, plane),
             }
         }
     }
 }
 
-fn unshuffle_by<const N: usize>(elements: usize, from: &[u8], to: &mut [u8]) {
-    if elements == 0 {
-        return;
+/// Byte `BYTE` of each element of `N` bytes.
+fn pick<const N: usize, const BYTE: usize>(from: &[u8], plane: &mut [u8]) {
+    for (value, element) in plane.iter_mut().zip(from.chunks_exact(N)) {
+        *value = element[BYTE % N];
     }
+}
+
+fn unshuffle_by<const N: usize>(elements: usize, from: &[u8], to: &mut [u8]) {
     let mut planes = from.chunks_exact(elements);
     let planes: [&[u8]; N] = std::array::from_fn(|_| planes.next().unwrap_or_default());
     for (run, to) in to.chunks_mut(RUN * N).enumerate() {

@@ -151,3 +151,21 @@ fn the_bit_shuffle_is_in_the_order_of_the_specification() {
     }
     assert_eq!(to[elements * 3..], from[elements * 3..]);
 }
+
+fn unhex(text: &str) -> Vec<u8> {
+    let nibbles: Vec<u8> = text.bytes().filter_map(|c| (c as char).to_digit(16)).map(|digit| digit as u8).collect();
+    nibbles.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+}
+
+#[test]
+fn frames_of_numcodecs_are_read() {
+    let wanted = fixtures::decoded();
+    for (name, hex) in fixtures::FRAMES {
+        let bytes = unhex(hex);
+        let frame = open(&bytes, wanted.len()).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert!(frame.decode_all().unwrap_or_else(|e| panic!("{name}: {e}")) == wanted, "{name}");
+        let mut part = vec![0; 300];
+        frame.decode_range(401, &mut part, &mut Scratch::default()).unwrap();
+        assert!(part == wanted[401..701], "{name}");
+    }
+}
