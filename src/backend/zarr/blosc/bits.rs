@@ -110,11 +110,13 @@ fn join_plane(rows: &[u8], plane: &mut [u8]) {
     }
 }
 
-fn word_of(bytes: &[u8]) -> u64 {
+/// The first eight bytes as a word.
+pub(super) fn word_of(bytes: &[u8]) -> u64 {
     bytes.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
-fn load(bytes: &[u8]) -> [u64; 8] {
+/// The first 64 bytes as words.
+pub(super) fn load(bytes: &[u8]) -> [u64; 8] {
     let mut words = [0; 8];
     for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(8)) {
         *word = word_of(bytes);
@@ -138,7 +140,7 @@ fn swap_bits<const SHIFT: u32>(word: u64, mask: u64) -> u64 {
 }
 
 /// Eight words as 8 × 8 bytes, turned about the diagonal.
-fn transpose_bytes(words: &mut [u64; 8]) {
+pub(super) fn transpose_bytes(words: &mut [u64; 8]) {
     swap_words::<4, 32>(words, 0x0000_0000_ffff_ffff);
     swap_words::<2, 16>(words, 0x0000_ffff_0000_ffff);
     swap_words::<1, 8>(words, 0x00ff_00ff_00ff_00ff);
