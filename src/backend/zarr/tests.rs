@@ -11,6 +11,7 @@ use zarrs::metadata::ArrayMetadata;
 
 use super::array::{ArraySpec, Chunk, ChunkArray, Shard, Version};
 use super::blosc::{Filter, FilterChoice, Scratch};
+use super::cache::{Cache, ChunkKey};
 use super::codec;
 use super::files::Files;
 use crate::model::{ByteSource, RelPath};
@@ -78,7 +79,7 @@ fn write(files: &Files, array: &ChunkArray, dir: &RelPath) {
     let mut slots = BTreeMap::new();
     let mut shard = None;
     for (plane, band) in [(0, 0), (0, 1), (2, 0), (2, 1)] {
-        let frame = array.encode(&chunk(plane, band), FilterChoice::Always(filters[plane + band & 1])).unwrap();
+        let frame = array.encode(&chunk(plane, band), FilterChoice::Always(filters[(plane + band) % 3])).unwrap();
         let place = array.place(&[plane as u64, band as u64, 0]).unwrap();
         let mut path = dir.clone();
         place.file.components().for_each(|name| path.push(name));
@@ -243,4 +244,31 @@ fn a_planted_link_leads_nowhere() {
     place.files.put(&rel("0"), b"x", false).expect("the link itself is replaced");
     assert_eq!(fs::read(place.path("root/0")).unwrap(), b"x");
     assert_eq!(place.staged(), 0);
+}
+
+#[test]
+fn ranges_through_the_cache_are_those_of_the_chunk() {
+    let place = Place::new();
+    let array = ChunkArray::new(ArraySpec { shape: vec![700, 800], chunk: vec![700, 800], ..spec(Version::V2, false) });
+    let array = array.unwrap();
+    let bytes: Vec<u8> = (0..560_000u32).flat_map(|at| ((at / 3) as u16).to_le_bytes()).collect();
+    let frame = array.encode(&bytes, FilterChoice::Auto).unwrap();
+    let dir = rel("a");
+    place.files.put(&dir.join("0".as_ref()).join("0".as_ref()), &frame.bytes, false).unwrap();
+    let chunk = array.open(&place.files, &dir, &[0, 0]).unwrap();
+    let key = Arc::new(ChunkKey { store: 1, array: dir, index: vec![0, 0], generation: 1 });
+    let cache = Cache::new(700_000);
+    let mut scratch = Scratch::default();
+    for strip in (0..bytes.len()).step_by(16_000).chain([0, 500_000, 1_000_000]) {
+        for len in [16_000, 1, 400_000] {
+            let len = len.min(bytes.len() - strip);
+            let mut out = vec![0; len];
+            cache.read(&key, &chunk, strip as u64, &mut out, Some(&frame.checks), &mut scratch).unwrap();
+            assert!(out == bytes[strip..strip + len], "{len} bytes at {strip}");
+            assert!(cache.bytes() <= 700_000);
+        }
+    }
+    let mut out = vec![0; 10];
+    cache.read(&key, &chunk, bytes.len() as u64 - 5, &mut out, None, &mut scratch).expect_err("there is no more");
+    cache.read(&key, &Chunk::Absent, 0, &mut out, Some(&frame.checks), &mut scratch).expect_err("it was written");
 }

@@ -1,4 +1,7 @@
+use proptest::prelude::*;
+
 use super::*;
+use crate::model::ByteSource;
 
 fn spec(version: Version) -> ArraySpec {
     ArraySpec {
@@ -96,4 +99,54 @@ fn what_cannot_be_served_is_refused() {
         ChunkArray::parse(version, text.replace(from, to).as_bytes()).expect_err(to);
     }
     ChunkArray::parse(Version::V2, b"{").expect_err("cut short");
+}
+
+proptest! {
+    #[test]
+    fn an_arbitrary_index_of_a_shard_never_panics(
+        mut bytes in prop::collection::vec(any::<u8>(), 0..120),
+        slots in 0usize..6,
+        sealed in any::<bool>(),
+    ) {
+        let start = bytes.len().saturating_sub(slots * 16 + 4);
+        let end = bytes.len().saturating_sub(4);
+        if sealed && bytes.len() >= slots * 16 + 4 {
+            let check = crc32c::crc32c(&bytes[start..end]).to_le_bytes();
+            bytes[end..].copy_from_slice(&check);
+        }
+        if let Ok(shard) = Shard::open(&Bytes(&bytes), slots) {
+            for slot in 0..slots + 1 {
+                prop_assert!(shard.range(slot).is_none_or(|range| range.end <= bytes.len() as u64));
+            }
+        }
+    }
+
+    #[test]
+    fn an_arbitrary_document_never_panics(text in "[\\[\\]{}:,\"a-z0-9._ ]{0,80}", cut in any::<prop::sample::Index>()) {
+        let document = ChunkArray::new(spec(Version::V2)).unwrap().document().unwrap();
+        let mut mixed = document.clone();
+        let at = cut.index(mixed.len());
+        let end = (at + text.len()).min(mixed.len());
+        mixed.splice(at..end, text.bytes());
+        for bytes in [text.as_bytes(), &mixed] {
+            let _ = ChunkArray::parse(Version::V2, bytes).map(|array| array.place(&[0, 0, 0, 0]));
+            let _ = ChunkArray::parse(Version::V3, bytes);
+        }
+    }
+}
+
+struct Bytes<'b>(&'b [u8]);
+
+impl ByteSource for Bytes<'_> {
+    fn size(&self) -> std::io::Result<u64> {
+        self.0.size()
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> std::io::Result<usize> {
+        self.0.read_at(buf, offset)
+    }
+
+    fn next_data(&self, offset: u64) -> std::io::Result<Option<std::ops::Range<u64>>> {
+        self.0.next_data(offset)
+    }
 }

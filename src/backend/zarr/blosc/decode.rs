@@ -291,6 +291,9 @@ fn decompress(
 }
 
 fn splits_into(stored: &[u8], splits: usize, out: &mut [u8]) -> Result<(), &'static str> {
+    if out.len() % splits != 0 {
+        return Err("its splits are not of one length");
+    }
     let mut rest = stored;
     for split in out.chunks_exact_mut((out.len() / splits).max(1)) {
         let (len, after) = rest.split_first_chunk().ok_or("it is cut short")?;

@@ -188,8 +188,9 @@ fn decode<S: Stored>(
     checks: Option<&[u64]>,
     scratch: &mut Scratch,
 ) -> Result<(), ChunkError> {
-    Ok(match checks {
-        Some(checks) => frame.decode_range_checked(start, out, checks, scratch)?,
-        None => frame.decode_range(start, out, scratch)?,
-    })
+    let decoded = match checks {
+        Some(checks) => frame.decode_range_checked(start, out, checks, scratch),
+        None => frame.decode_range(start, out, scratch),
+    };
+    decoded.map_err(ChunkError::from)
 }

@@ -116,12 +116,8 @@ impl<K: Clone + Eq + Hash> Queues<K> {
 
     fn make_room(&mut self) {
         while self.bytes() > self.bound {
-            let fresh_is_over = self.fresh_bytes > self.bound / FRESH_PART;
-            if !(if fresh_is_over {
-                self.drop_fresh() || self.drop_kept()
-            } else {
-                self.drop_kept() || self.drop_fresh()
-            }) {
+            let fresh_first = self.fresh_bytes > self.bound / FRESH_PART;
+            if !((fresh_first && self.drop_fresh()) || self.drop_kept() || self.drop_fresh()) {
                 return;
             }
         }
