@@ -272,3 +272,16 @@ fn ranges_through_the_cache_are_those_of_the_chunk() {
     cache.read(&key, &chunk, bytes.len() as u64 - 5, &mut out, None, &mut scratch).expect_err("there is no more");
     cache.read(&key, &Chunk::Absent, 0, &mut out, Some(&frame.checks), &mut scratch).expect_err("it was written");
 }
+
+#[test]
+fn what_is_made_has_the_permissions_of_its_directory() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    let mode = |path: &str| fs::metadata(place.path(path)).unwrap().permissions().mode() & 0o7777;
+    for (above, dir, file) in [(0o2770, 0o770, 0o660), (0o755, 0o755, 0o644), (0o1777, 0o755, 0o644)] {
+        fs::set_permissions(place.path("root"), fs::Permissions::from_mode(above)).unwrap();
+        place.files.put(&rel("s/0/1"), b"x", false).unwrap();
+        assert_eq!((mode("root/s") & 0o777, mode("root/s/0/1")), (dir, file), "below {above:o}");
+        place.files.remove(&rel("s/0/1"), &RelPath::root()).unwrap();
+    }
+}
