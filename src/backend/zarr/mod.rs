@@ -4,6 +4,10 @@
 
 pub mod array;
 pub mod blosc;
+pub mod cache;
+pub mod codec;
 pub mod files;
 pub mod offline;
 pub mod table;
+#[cfg(test)]
+mod tests;
