@@ -238,7 +238,7 @@ impl<R: PageReader> Committed<'_, R> {
             let mut rest = (**page).clone();
             rest.dues.clear();
             if rest.is_free() && !page.is_free() {
-                index.own(&self.owner.owner, *at, &rest);
+                index.disown(&self.owner.owner, *at);
                 empty.push(PageWrite { index: *at, bytes: Vec::new() });
             }
         }

@@ -104,6 +104,17 @@ impl Index {
         }
     }
 
+    /// Takes page `index` from `owner`. Nobody gets it in this run: its chunk file is about to be removed, and must not
+    /// have been written anew by then.
+    pub(super) fn disown(&mut self, owner: &str, index: u64) {
+        if let Some(pages) = self.owners.get_mut(owner) {
+            pages.retain(|page| *page != index);
+            if pages.is_empty() {
+                self.owners.remove(owner);
+            }
+        }
+    }
+
     /// Sequence of the page that the table answers with; 0 if there never was one.
     pub(super) fn sequence(&self, index: u64) -> u64 {
         self.sequences.get(&index).copied().unwrap_or(0)

@@ -145,11 +145,16 @@ fn the_last_record_takes_its_page_with_it() {
     edit.remove(id, vec![Due::Remove { path: "B/03/0/0/0".into() }]).unwrap();
     pages.write(edit.writes().unwrap());
     assert_eq!(pages.0.lock().unwrap().len(), 1, "as long as something is due");
-    pages.write(edit.commit().settled());
-    assert!(pages.0.lock().unwrap().is_empty());
+    let removals = edit.commit().settled();
     assert!(table.owners().is_empty());
-    put(&pages, &table, "C/01", "b", 100);
-    assert_eq!(table.pages(), 1);
+    // Another's page must not be in the place that is about to be cleared.
+    let other = put(&pages, &table, "C/01", "b", 100);
+    pages.write(removals);
+    assert_eq!(pages.0.lock().unwrap().len(), 1);
+    let (again, _) = pages.load();
+    assert_eq!(again.find(&rel("b")).unwrap().0, other);
+    assert_eq!(put(&pages, &again, "D/01", "c", 100), RecordId(other.0 + 1));
+    assert_eq!(again.pages(), 2, "the place that is free now is used again");
 }
 
 #[test]
