@@ -2,6 +2,15 @@
 //!
 //! What a store is made of is told in `docs/stores.md`.
 
+pub mod array;
+pub mod blosc;
+pub mod cache;
+pub mod codec;
+pub mod files;
+pub mod offline;
 mod stores;
+pub mod table;
+#[cfg(test)]
+mod tests;
 
 pub use stores::{Batch, SealError, SealedEntry, SealedId, StoreFigures, StoredAt, Stores, Subject, Ticket, Within};
