@@ -2,6 +2,10 @@
 //!
 //! What a store is made of is told in `docs/stores.md`.
 
+mod level;
+mod ngff;
+mod sample;
 mod stores;
+mod window;
 
 pub use stores::{Batch, SealError, SealedEntry, SealedId, StoreFigures, StoredAt, Stores, Subject, Ticket, Within};
