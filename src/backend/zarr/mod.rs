@@ -2,7 +2,11 @@
 //!
 //! What a store is made of is told in `docs/stores.md`.
 
+pub mod array;
+pub mod blosc;
+pub mod files;
 mod level;
+mod marker;
 mod ngff;
 mod sample;
 mod stores;
