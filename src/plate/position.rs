@@ -1,5 +1,7 @@
 //! What a file name says.
 
+use crate::model::RelPath;
+
 /// What a name says about its file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Recognised {
@@ -10,23 +12,48 @@ pub struct Recognised {
     /// How many components at the end of the path belong to the plate below its base directory: 1 for a file that
     /// lies in it, 2 for `TimePoint_3/A01_s1_w1.tif`, 3 with `ZStep_N` below that.
     pub depth: usize,
+    /// The well's index along the rows, from 0, where the name gives nothing else (CQ1). The position is then that on a
+    /// plate of 12 columns; [`Recognised::on_plate_of`] corrects it once the plate is known.
+    pub linear_well: Option<u32>,
+}
+
+impl Recognised {
+    /// The same on a plate that has this many columns. Changes only wells that names give by index alone.
+    ///
+    /// Without this, all files of a plate are on one of 12 columns, so that each well has a place of its own whatever
+    /// the plate; beyond 384 wells that is below the rows of any standard plate ([`super::PlateSize::holding`]).
+    pub fn on_plate_of(mut self, columns: u32) -> Recognised {
+        if let Some(index) = self.linear_well {
+            self.position.well = WellPosition::of_index(index, columns);
+        }
+        self
+    }
+
+    /// The base directory of the plate, where its store belongs. `path` is that of the file.
+    pub fn base(&self, path: &RelPath) -> RelPath {
+        let mut base = path.clone();
+        for _ in 0..self.depth {
+            base = base.split().map(|(directory, _)| directory).unwrap_or_default();
+        }
+        base
+    }
 }
 
 /// What sets plates of one directory apart.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PlateKey {
-    /// Name of the convention: `imagexpress`, `phenix`, `cellvoyager`, `cq1`, `incell`, `incarta`, `incucyte`, or that
-    /// of a pattern from the configuration.
+    /// Name of the convention: `imagexpress`, `phenix`, `cellvoyager`, `cq1`, `incell`, `incarta`, `incucyte`, or the
+    /// text of a pattern from the configuration.
     pub convention: String,
     /// Literal text in front of the part that varies; for ImageXpress usually the plate's name.
     pub prefix: String,
     /// Literal text behind it, without the extension: `_mask`. A GUID is no part of it.
     pub suffix: String,
-    /// Extension with its dot, as written: `.tif`.
+    /// Extension with its dot, as written: `.tif`, `.ome.tif`.
     pub extension: String,
-    /// Names carry a time point.
+    /// Names, or folders of the plate, carry a time point.
     pub has_time: bool,
-    /// Names carry a focal plane.
+    /// Names, or folders of the plate, carry a focal plane.
     pub has_depth: bool,
 }
 
@@ -59,6 +86,6 @@ pub struct WellPosition {
 pub enum ChannelKey {
     /// A number as written.
     Number(u32),
-    /// Text (InCell): `DAPI - DAPI`.
+    /// Text (InCell): `DAPI - DAPI`; for Opera Phenix names with a record, `rc2-ch1`.
     Name(String),
 }
