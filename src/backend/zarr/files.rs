@@ -114,6 +114,12 @@ impl Files {
         Ok(true)
     }
 
+    /// Opens such a file for reading.
+    pub fn open_left(&self, name: &OsStr) -> io::Result<Object> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        Ok(Object::new(sys::openat(&*self.staging, name, flags, Mode::empty())?, false))
+    }
+
     /// Removes a file that an earlier run left and that nothing is due for.
     pub fn drop_left(&self, name: &OsStr) -> io::Result<()> {
         Ok(sys::unlinkat(&*self.staging, name, AtFlags::empty())?)

@@ -5,11 +5,18 @@
 pub mod array;
 pub mod blosc;
 pub mod files;
+mod choose;
+mod documents;
+mod ground;
 mod level;
 mod marker;
 mod ngff;
+mod numbering;
+mod pages;
+mod plan;
 mod sample;
 mod stores;
+pub mod table;
 mod window;
 
 pub use stores::{Batch, SealError, SealedEntry, SealedId, StoreFigures, StoredAt, Stores, Subject, Ticket, Within};

@@ -11,7 +11,7 @@ mod plate;
 pub use document::{Document, group_files};
 pub use extents::{Extents, PlaneAt};
 pub use image::{ChannelDisplay, ImageDescription, Level, Window, describe_image};
-pub use plate::{PlateDescription, describe_collection, describe_plate, describe_series, describe_well, row_name};
+pub use plate::{PlateDescription, describe_collection, describe_plate, describe_series, describe_well};
 
 use serde::Serialize;
 use serde_json::Value;

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::value_of;
 use crate::config::Ngff;
-use crate::plate::WellPosition;
+use crate::plate::{WellPosition, row_name};
 
 /// What the metadata of a plate says.
 #[derive(Debug, Clone)]
@@ -78,15 +78,6 @@ pub fn describe_series(ome: &mut Map<String, Value>, images: &BTreeSet<u64>) {
     ome.insert("series".into(), json!(series));
 }
 
-/// A to Z, AA to AF.
-pub fn row_name(row: u32) -> String {
-    let letter = |index: u32| char::from(b'A' + (index % 26) as u8);
-    match row / 26 {
-        0 => letter(row).to_string(),
-        more => format!("{}{}", letter(more - 1), letter(row)),
-    }
-}
-
 fn column_name(column: u32) -> String {
     format!("{:02}", column + 1)
 }
@@ -115,10 +106,5 @@ mod tests {
         let mut ome = Map::new();
         describe_well(&mut ome, &BTreeSet::from([0, 3]), Ngff::V05);
         assert_eq!(ome["well"], json!({"images": [{"path": "0"}, {"path": "3"}]}));
-    }
-
-    #[test]
-    fn rows_beyond_z_have_two_letters() {
-        assert_eq!(["A", "Z", "AA", "AF"], [0, 25, 26, 31].map(row_name).each_ref().map(String::as_str));
     }
 }
