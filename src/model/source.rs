@@ -33,3 +33,18 @@ impl ByteSource for [u8] {
         Ok((offset < size).then_some(offset..size))
     }
 }
+
+/// Whatever can be read can be read through a reference.
+impl<S: ByteSource + ?Sized> ByteSource for &S {
+    fn size(&self) -> io::Result<u64> {
+        (**self).size()
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        (**self).read_at(buf, offset)
+    }
+
+    fn next_data(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
+        (**self).next_data(offset)
+    }
+}

@@ -1,5 +1,14 @@
 //! What a file says about its pixels: axes, sizes, channels.
 
+mod imagej;
+mod metaxpress;
+mod ome;
+mod shaped;
+mod stated;
+mod unit;
+
+pub(super) use stated::{Described, Resolution, Stated};
+
 /// Order and extent of an image's planes, and what they show. Everything is optional: a plain TIFF says nothing.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ImageMeta {
@@ -45,4 +54,16 @@ pub struct ChannelMeta {
     pub name: Option<String>,
     /// Colour, `0xRRGGBB`.
     pub colour: Option<u32>,
+}
+
+impl ImageMeta {
+    /// Nothing said about any of `images`.
+    pub(super) fn silent(images: usize) -> Self {
+        ImageMeta {
+            axes: vec![Vec::new(); images],
+            names: vec![None; images],
+            calibration: vec![Calibration::default(); images],
+            channels: vec![Vec::new(); images],
+        }
+    }
 }

@@ -4,9 +4,9 @@
 
 pub mod array;
 pub mod blosc;
-pub mod files;
 mod choose;
 mod documents;
+pub mod files;
 mod ground;
 mod level;
 mod marker;

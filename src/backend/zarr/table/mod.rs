@@ -1,0 +1,32 @@
+//! What the group `scopefs/` of a store holds: which files were sealed into it, and how each is put together again.
+//!
+//! A [`Record`] tells all of one file, its [`Recipe`] how its bytes follow from chunks and literal bytes; a [`Page`]
+//! holds the records of one owner (a well) and is replaced as a whole.
+
+mod chunks;
+mod page;
+mod rebuild;
+mod recipe;
+mod record;
+mod segments;
+mod wire;
+
+pub use chunks::{ArrayUse, ChunkList, ChunkRef};
+pub use page::{Damage, Due, Page};
+pub use rebuild::{ChunkReader, Rebuilt, StoredChunk, read_literal_chunks};
+pub use recipe::{LiteralChunk, Literals, Mode, Recipe};
+pub use record::{Attributes, MAX_RECIPE, RecipeBytes, Record, RecordId, Spill};
+pub use segments::{Origin, Piece, Segments};
+pub use wire::FormatError;
+
+/// Bytes of a chunk of `scopefs/tables` and of `scopefs/literals`.
+pub const CHUNK: usize = 1 << 20;
+
+/// Path of the array of literal bytes in a store.
+pub const LITERALS: &str = "scopefs/literals";
+
+/// Path of the array of pages in a store.
+pub const TABLES: &str = "scopefs/tables";
+
+#[cfg(test)]
+mod tests;
