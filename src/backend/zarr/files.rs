@@ -114,6 +114,21 @@ impl Files {
         Ok(true)
     }
 
+    /// Names of all that is in the staging directory.
+    pub fn left(&self) -> io::Result<Vec<OsString>> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = sys::openat(&*self.staging, ".", flags, Mode::empty())?;
+        let mut names = Vec::new();
+        for entry in sys::Dir::read_from(&dir)? {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                names.push(OsStr::from_bytes(name).to_owned());
+            }
+        }
+        Ok(names)
+    }
+
     /// Opens such a file for reading.
     pub fn open_left(&self, name: &OsStr) -> io::Result<Object> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;

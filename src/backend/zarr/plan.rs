@@ -2,6 +2,7 @@
 
 use super::choose::image_axes;
 use super::level::{overview_factor, reduced};
+use super::marker::PlateMarker;
 use super::ngff::{Extents, Level, PlaneAt};
 use super::numbering::Placed;
 use super::table::ArrayUse;
@@ -89,6 +90,11 @@ impl ArrayPlan {
         at
     }
 
+    /// Shape of a chunk of the store's array.
+    pub fn chunk_shape(&self, samples: u64, height: u64, width: u64) -> Vec<u64> {
+        self.extents.chunk_shape(samples, height, width)
+    }
+
     /// Index of a chunk of the layout in the store's array.
     pub fn chunk(&self, chunk: ChunkIndex) -> Vec<u64> {
         self.extents.chunk_index(self.plane(chunk.plane), chunk.row.into(), chunk.column.into())
@@ -96,6 +102,27 @@ impl ArrayPlan {
 }
 
 impl ImagePlan {
+    /// Any field of a plate.
+    pub fn of_plate(plate: &PlateMarker, path: &str) -> Option<ImagePlan> {
+        let shape = plate.shape()?;
+        let [height, width] = [shape.height, shape.width];
+        let full = LevelPlan { name: 0, height, width, chunk: shape.chunk, level: Level::FULL, made_from: None };
+        let mut levels = vec![full];
+        if let Some(factor) = plate.overview {
+            levels.push(made_level(&levels, 1, 0, factor)?);
+        }
+        Some(ImagePlan {
+            path: path.to_owned(),
+            name: None,
+            extents: plate.extents(),
+            samples: shape.samples,
+            dtype: shape.dtype,
+            levels,
+            calibration: plate.calibration(),
+            channels: Vec::new(),
+        })
+    }
+
     /// Path of the array `level` in the store.
     pub fn array_path(&self, level: u64) -> String {
         if self.path.is_empty() { level.to_string() } else { format!("{}/{level}", self.path) }
@@ -127,46 +154,65 @@ impl Plan {
     }
 
     /// A file of its own images; `path` gives the group of each.
-    pub fn of_images(layout: &Layout, path: impl Fn(u32) -> String) -> Option<Plan> {
+    pub fn of_images(layout: &Layout, path: impl Fn(u64) -> String) -> Option<Plan> {
         let mut numbers: Vec<u32> = Vec::new();
         let mut plan = Plan { images: Vec::new(), arrays: Vec::new() };
         for array in layout.arrays.iter().filter(|array| matches!(array.role, Role::Full(_))) {
             let Role::Full(number) = array.role else { continue };
             let axes = image_axes(layout, number, array.planes);
-            plan.images.push(image_of(layout, number, array, path(number), extents_of(&axes)));
+            let path = path(plan.images.len() as u64);
+            plan.images.push(image_of(layout, number, array, path, extents_of(&axes)));
             numbers.push(number);
         }
         for array in &layout.arrays {
-            plan.place(layout, array, &numbers)?;
+            plan.place(layout, array, &mut numbers, &path)?;
         }
         plan.images.iter_mut().for_each(complete_pyramid);
         Some(plan)
     }
 
     /// Adds an array of the layout: the full resolution of an image, or a reduced level that is in the file.
-    fn place(&mut self, layout: &Layout, array: &Array, numbers: &[u32]) -> Option<()> {
+    fn place(
+        &mut self,
+        layout: &Layout,
+        array: &Array,
+        numbers: &mut Vec<u32>,
+        path: &impl Fn(u64) -> String,
+    ) -> Option<()> {
         let (number, level) = match array.role {
             Role::Full(number) => (number, 0),
             Role::Reduced(number, level) => (number, u64::from(level)),
         };
         let index = numbers.iter().position(|other| *other == number)?;
-        let image = self.images.get_mut(index)?;
         let axes = image_axes(layout, number, array.planes);
         let extents = extents_of(&axes);
+        let mut part = ArrayPlan { image: index, level, axes, origin: PlaneAt::default(), extents };
         if level > 0 {
-            let full = image.levels.first()?;
-            let alike = array.dtype == image.dtype && u64::from(array.samples) == image.samples;
-            // One that does not fit is kept for its bytes, and told to nobody.
-            if alike && extents == image.extents && array.height <= full.height && array.width <= full.width {
-                let scale =
-                    [full.height as f64 / array.height as f64, full.width as f64 / array.width as f64];
-                let offset = scale.map(|scale| (scale - 1.0) / 2.0);
-                image.levels.push(level_of(array, level, Level { scale, offset }));
+            let image = self.images.get_mut(index)?;
+            match listed_level(image, array, level, extents) {
+                Some(level) => image.levels.push(level),
+                // One that is no level of the image is an image of its own.
+                None => {
+                    let path = path(self.images.len() as u64);
+                    (part.image, part.level) = (self.images.len(), 0);
+                    numbers.push(u32::MAX);
+                    self.images.push(image_of(layout, u32::MAX, array, path, extents));
+                }
             }
         }
-        self.arrays.push(ArrayPlan { image: index, level, axes, origin: PlaneAt::default(), extents });
+        self.arrays.push(part);
         Some(())
     }
+}
+
+/// What the metadata says of a level that is in the file, if it fits its image.
+fn listed_level(image: &ImagePlan, array: &Array, level: u64, extents: Extents) -> Option<LevelPlan> {
+    let full = image.levels.first()?;
+    let alike = array.dtype == image.dtype && u64::from(array.samples) == image.samples && extents == image.extents;
+    let fits = array.height <= full.height && array.width <= full.width;
+    let scale = [full.height as f64 / array.height as f64, full.width as f64 / array.width as f64];
+    let offset = scale.map(|scale| (scale - 1.0) / 2.0);
+    (alike && fits).then(|| level_of(array, level, Level { scale, offset }))
 }
 
 fn image_of(layout: &Layout, number: u32, array: &Array, path: String, extents: Extents) -> ImagePlan {
