@@ -46,13 +46,18 @@ impl Pattern {
         Pattern { convention, regex, framed }
     }
 
-    /// Reads `stem`; `None` if it does not follow the convention, or names a well or number that cannot be.
-    pub fn read<'a>(&self, stem: &'a str) -> Option<Reading<'a>> {
+    /// Reads the first `stem` bytes of `name`, which is what stands before its extension; `None` if that does not follow
+    /// the convention, or names a well or number that cannot be. A pattern of the configuration that asks for the
+    /// extension as well gets it.
+    pub fn read<'a>(&self, name: &'a str, stem: usize) -> Option<Reading<'a>> {
+        let whole = name;
+        let stem = name.get(..stem)?;
         // Most names follow one convention or none: finding that out costs much less than finding the groups.
-        if !self.regex.is_match(stem.as_bytes()) {
-            return None;
-        }
-        let groups = Groups(self.regex.captures(stem.as_bytes())?);
+        let text = [stem, whole]
+            .into_iter()
+            .take(if self.framed { 1 } else { 2 })
+            .find(|text| self.regex.is_match(text.as_bytes()))?;
+        let groups = Groups(self.regex.captures(text.as_bytes())?);
         let (well, linear) = groups.well()?;
         let (prefix, rest) = if self.framed {
             (stem.get(..groups.0.name("prefix")?.end())?, stem.get(groups.0.name("rest")?.start()..)?)

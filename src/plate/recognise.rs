@@ -21,7 +21,7 @@ impl Recogniser {
     /// With the conventions of the microscopes, and before them those of the configuration.
     ///
     /// A `custom` pattern is a regular expression that is looked for, in either case, anywhere in a file's name without
-    /// its extension. Its named groups are `well` (`B03`, or an index along the rows from 1) or `row` and `column`
+    /// its extension; if it is not there, in the whole name. Its named groups are `well` (`B03`, or an index along the rows from 1) or `row` and `column`
     /// (`B` or `2`, and `3`), and, where names have them, `field`, `channel`, `depth` and `time`; numbers all, but
     /// `channel`, which may be text. What stands before its first group and behind its last belongs to the plate's key.
     pub fn new(custom: &[String]) -> Result<Recogniser, PatternError> {
@@ -42,7 +42,8 @@ impl Recogniser {
         let mut upwards = path.as_bytes().rsplit(|&b| b == b'/');
         let name = std::str::from_utf8(upwards.next()?).ok()?;
         let (stem, extension) = split_extension(name)?;
-        let (pattern, reading) = self.patterns.iter().find_map(|pattern| Some((pattern, pattern.read(stem)?)))?;
+        let (pattern, reading) =
+            self.patterns.iter().find_map(|pattern| Some((pattern, pattern.read(name, stem.len())?)))?;
         if contains_ignoring_case(reading.rest, "_thumb") {
             return None;
         }

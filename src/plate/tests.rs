@@ -201,6 +201,22 @@ fn folders_of_a_plate_count_and_say_their_number() {
     assert!(recogniser().recognise(&top).expect("recognised").base(&top).is_root());
 }
 
+/// The table of `docs/plates.md`: a name and what is read in it.
+#[test]
+fn the_examples_of_the_documentation_are_read_as_it_says() {
+    let document = include_str!("../../docs/plates.md");
+    let mut seen = Vec::new();
+    for line in document.lines().filter(|line| line.ends_with(" |") && line.contains(" /")) {
+        let cells: Vec<&str> = line.split('|').map(|cell| cell.trim().trim_matches('`')).collect();
+        let ["", name, convention, before, behind, ending, position, ""] = cells[..] else { panic!("{line}") };
+        assert_eq!(told(name), format!("{convention}|{before}|{behind}|{ending} {position}"), "{name}");
+        seen.push(convention);
+    }
+    for convention in convention::CONVENTIONS {
+        assert!(seen.contains(&convention.name), "{}", convention.name);
+    }
+}
+
 #[test]
 fn files_that_differ_in_what_has_no_axis_claim_one_plane() {
     for (one, other) in [
@@ -251,6 +267,12 @@ fn patterns_of_the_configuration_come_first() {
     for name in ["row0col3.tif", "row2col0.tif", "row33col1.tif", "rowxcolumn.tif", "row2col3.jpg"] {
         assert_eq!(rows.recognise(&path(name)), None, "{name}");
     }
+    let whole = custom(r"^(?<well>[A-Z]\d\d)x(?<channel>\d).*\.tif$").expect("valid");
+    let found = whole.recognise(&path("B03x2_mask.tif")).expect("a pattern may ask for the extension");
+    assert_eq!((found.key.suffix.as_str(), found.key.extension.as_str()), ("_mask", ".tif"));
+    assert_eq!(whole.recognise(&path("B03x2.npy")), None);
+    let greedy = custom(r"^(?<well>[A-Z]\d\d)x(?<channel>.*\.tif)$").expect("valid");
+    assert_eq!(greedy.recognise(&path("B03x2.tif")), None, "an extension is no channel");
     let index = custom(r"^(?<well>\d+)_").expect("valid").recognise(&path("014_a.tif")).expect("recognised");
     assert_eq!((index.linear_well, index.position.well.to_string()), (Some(13), "B02".to_string()));
 }
