@@ -13,10 +13,10 @@ use super::plan::Plan;
 use super::seal::{Sealed, Sealing};
 use super::store::{Claim, State, Store, hash, relative};
 use super::stores::{Batch, SealError, SealedId, Subject, Ticket};
-use super::table::{Recipe, Record};
+use super::table::Recipe;
 use super::vendor;
 use crate::model::{ByteSource, RelPath};
-use crate::plate::ChannelKey;
+use crate::plate::{ChannelKey, Recognised};
 use crate::view::{self, Layout, Refusal};
 
 /// A file that is staged and not committed.
@@ -26,8 +26,8 @@ pub(super) struct Planned {
     pub plan: Plan,
     /// Whose page its record goes to: a well, or nobody in particular.
     pub owner: String,
-    /// For a plate: where its first plane is, and what the name says of the channel.
-    pub placed: Option<(Placed, ChannelKey)>,
+    /// For a plate: where its first plane is.
+    pub placed: Option<Placed>,
     /// Records that this one replaces.
     pub replaces: Vec<SealedId>,
 }
@@ -62,7 +62,7 @@ impl<'z> Sealer<'z> {
     }
 
     fn plan(&self, subject: &Subject, source: &dyn ByteSource) -> Result<Planned, SealError> {
-        let name = subject.names.first().ok_or(io::ErrorKind::InvalidInput)?;
+        let name = subject.names.first().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
         let layout = view::layout(source)?;
         self.zarr.has_room(&layout)?;
         let target = choose(name, &layout, &self.zarr.recogniser);
@@ -71,9 +71,8 @@ impl<'z> Sealer<'z> {
         let names = names_below(&target.base, &subject.names)?;
         let (plan, placed) = match &target.kind {
             TargetKind::Plate(_, recognised) => {
-                let vendor = vendor::at(&self.zarr.ground, &target.base);
-                let (plan, placed) = plan_in_plate(&mut held, &layout, recognised, &vendor, (subject, &names))?;
-                (plan, Some((placed, recognised.position.channel.clone())))
+                let (plan, placed) = plan_in_plate(&mut held, &layout, recognised, (subject, &names))?;
+                (plan, Some(placed))
             }
             _ => (plan_images(&held.store, &layout, matches!(target.kind, TargetKind::Image))?, None),
         };
@@ -85,9 +84,9 @@ impl<'z> Sealer<'z> {
             literal: &|| next_literal(&held.store),
         };
         let mut sealed = sealing.run(subject, source)?;
-        let replaces = replaced(&held.store, subject, &names, &sealed.record);
+        let replaces = replaced(&held.store, subject, &names);
         sealed.record.names = names;
-        let owner = placed.as_ref().map_or(String::new(), |(placed, _)| well_path(placed.well));
+        let owner = placed.as_ref().map_or(String::new(), |placed| well_path(placed.well));
         Ok(Planned { held, sealed, plan, owner, placed, replaces })
     }
 }
@@ -141,24 +140,29 @@ fn names_below(base: &RelPath, names: &[RelPath]) -> Result<Vec<RelPath>, SealEr
 fn plan_in_plate(
     held: &mut Held,
     layout: &Layout,
-    recognised: &crate::plate::Recognised,
-    vendor: &vendor::Vendor,
+    recognised: &Recognised,
     (subject, names): (&Subject, &[RelPath]),
 ) -> Result<(Plan, Placed), SealError> {
     let store = held.store.clone();
     let mut state = store.state.lock();
-    let first = state.images.is_empty() && state.claims.is_empty();
-    let recognised = match vendor.columns {
+    let fresh = !state.created && state.claims.is_empty();
+    let plate = state.marker.plate.as_mut().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
+    if fresh {
+        plate.set_bases([&recognised.position].into_iter());
+        let beside = subject.names.first().and_then(|name| name.split()).map(|(dir, _)| dir).unwrap_or_default();
+        let mut dirs = vec![store.base(), beside];
+        dirs.dedup();
+        plate.learn(&vendor::read_in(&store.ground, &dirs));
+    }
+    let recognised = match plate.linear_columns {
         Some(columns) => recognised.clone().on_plate_of(columns),
         None => recognised.clone(),
     };
-    let plate = state.marker.plate.as_mut().ok_or(io::ErrorKind::InvalidData)?;
-    if first {
-        plate.set_bases([&recognised.position].into_iter());
-        vendor.teach(plate);
-    }
     let placed = plate.place(&recognised.position)?;
-    let plan = Plan::in_plate(layout, placed, plate.extents()).ok_or(io::ErrorKind::InvalidData)?;
+    if let ChannelKey::Name(name) = &recognised.position.channel {
+        plate.name_channel(placed.plane.channel, name);
+    }
+    let plan = Plan::in_plate(layout, placed, plate.extents()).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
     claim(&mut state, held, layout, &plan, (subject, names))?;
     Ok((plan, placed))
 }
@@ -219,10 +223,12 @@ fn next_literal(store: &Store) -> u64 {
 }
 
 /// What goes when this file is sealed: the version it was made from, and any other file of its names.
-fn replaced(store: &Store, subject: &Subject, names: &[RelPath], _record: &Record) -> Vec<SealedId> {
+fn replaced(store: &Store, subject: &Subject, names: &[RelPath]) -> Vec<SealedId> {
     let state = store.state.lock();
-    let same = state.entries.iter().filter(|(_, entry)| entry.names.iter().any(|name| names.contains(name)));
-    let mut ids: Vec<SealedId> = same.map(|(record, _)| SealedId { store: store.id, record: *record }).collect();
-    ids.extend(subject.replaces.filter(|id| !ids.contains(id)));
+    let same = names.iter().filter_map(|name| state.by_name.get(name));
+    let mut ids: Vec<SealedId> = same.map(|record| SealedId { store: store.id, record: *record }).collect();
+    ids.extend(subject.replaces);
+    ids.sort_unstable_by_key(|id| (id.store, id.record));
+    ids.dedup();
     ids
 }

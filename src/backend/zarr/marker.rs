@@ -90,6 +90,9 @@ pub(super) struct PlateMarker {
     /// The physical plate.
     pub rows: u32,
     pub columns: u32,
+    /// Columns of the plate, if it is known and not merely large enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub linear_columns: Option<u32>,
     /// Pixel by pixel of full resolution to one of the overview; none: there is none.
     pub overview: Option<u64>,
     /// Micrometres, seconds.
@@ -191,6 +194,7 @@ impl PlateMarker {
             times: BTreeMap::new(),
             rows: 0,
             columns: 0,
+            linear_columns: None,
             overview,
             pixel_x: None,
             pixel_y: None,

@@ -3,11 +3,15 @@
 //! What a store is made of is told in `docs/stores.md`.
 
 pub mod array;
+mod backend;
+mod batch;
 pub mod blosc;
 mod choose;
+mod commit;
 mod documents;
 pub mod files;
 mod ground;
+mod grow;
 mod level;
 mod marker;
 mod metadata;
@@ -18,12 +22,21 @@ mod plan;
 mod pyramid;
 mod reader;
 mod readme;
+mod registry;
+mod remove;
 mod sample;
 mod seal;
 mod store;
 mod stores;
 pub mod table;
+#[cfg(test)]
+mod tests;
+mod tidy;
+mod update;
+mod vendor;
 mod window;
 mod windows;
+mod within;
 
+pub use backend::Zarr;
 pub use stores::{Batch, SealError, SealedEntry, SealedId, StoreFigures, StoredAt, Stores, Subject, Ticket, Within};

@@ -41,6 +41,8 @@ pub(super) struct State {
     pub marker: Marker,
     pub pages: Pages,
     pub entries: HashMap<u64, Arc<Entry>>,
+    /// Which record has a name, relative to the base.
+    pub by_name: HashMap<RelPath, u64>,
     /// Which record (or file on its way) has which chunk of a plate, by the hash of the chunk's path.
     pub claims: HashMap<u64, Claim>,
     /// Groups of images, by path, with the number of records that use them.
@@ -178,6 +180,7 @@ impl State {
             marker,
             pages: Pages::default(),
             entries: HashMap::new(),
+            by_name: HashMap::new(),
             claims: HashMap::new(),
             images: BTreeMap::new(),
             next_image: 0,
@@ -212,12 +215,42 @@ impl State {
             let highest = literal_ids(record, recipe).max().map_or(0, |id| id + 1);
             self.next_literal = self.next_literal.max(highest);
             if self.marker.kind == Kind::Plate {
-                let claims = chunk_paths(version, record, recipe, false);
-                self.claims.extend(claims.map(|path| (hash(&path), Claim::Record(record.id.0))));
+                for path in chunk_paths(version, record, recipe) {
+                    match self.claims.get(&hash(&path)) {
+                        // Of two records that claim one chunk the higher is the newer.
+                        Some(Claim::Record(other)) if *other > record.id.0 => {}
+                        _ => drop(self.claims.insert(hash(&path), Claim::Record(record.id.0))),
+                    }
+                }
             }
         }
         self.next_record = self.next_record.max(record.id.0 + 1);
+        for name in &entry.names {
+            // Of two records that claim one name the higher is the newer.
+            let newest = self.by_name.entry(name.clone()).or_insert(record.id.0);
+            *newest = record.id.0.max(*newest);
+        }
         self.entries.insert(record.id.0, Arc::new(entry));
+    }
+
+    /// Lets go of a record: the images that have no record any more.
+    pub fn let_go(&mut self, record: u64) -> Vec<String> {
+        let Some(entry) = self.entries.remove(&record) else { return Vec::new() };
+        for name in &entry.names {
+            if self.by_name.get(name) == Some(&record) {
+                self.by_name.remove(name);
+            }
+        }
+        let mut empty = Vec::new();
+        for image in &entry.images {
+            if let Some(count) = self.images.get_mut(image) {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    empty.push(image.clone());
+                }
+            }
+        }
+        empty
     }
 
     /// Removals that are due and whose chunk nobody has written since.
@@ -281,15 +314,14 @@ pub(super) fn hash(path: &str) -> u64 {
     xxhash_rust::xxh3::xxh3_64(path.as_bytes())
 }
 
-/// Paths in the store of the chunks of arrays that a file uses, with those that were made from them or without.
+/// Paths in the store of the chunks of arrays that a file uses, and of those that were made from them.
 pub(super) fn chunk_paths<'a>(
     version: Ngff,
     record: &'a Record,
     recipe: &'a Recipe,
-    derived: bool,
 ) -> impl Iterator<Item = String> + 'a {
     recipe.chunks.iter().filter_map(move |chunk| {
-        let array = record.arrays.get(chunk.array as usize).filter(|array| derived || !array.derived)?;
+        let array = record.arrays.get(chunk.array as usize)?;
         Some(chunk_path(version, &array.path, chunk.coords))
     })
 }

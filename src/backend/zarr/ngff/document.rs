@@ -13,14 +13,6 @@ pub struct Document {
     whole: Map<String, Value>,
 }
 
-/// The files that make a directory a group: name, and whether it is the one with the attributes.
-pub fn group_files(version: Ngff) -> &'static [(&'static str, bool)] {
-    match version {
-        Ngff::V04 => &[(".zgroup", false), (".zattrs", true)],
-        Ngff::V05 => &[("zarr.json", true)],
-    }
-}
-
 impl Document {
     /// The contents of `.zgroup`, which are the same for every group of Zarr v2.
     pub const ZGROUP: &'static [u8] = b"{\n    \"zarr_format\": 2\n}\n";

@@ -8,7 +8,7 @@ mod extents;
 mod image;
 mod plate;
 
-pub use document::{Document, group_files};
+pub use document::Document;
 pub use extents::{Extents, PlaneAt};
 pub use image::{ChannelDisplay, ImageDescription, Level, Window, describe_image};
 pub use plate::{PlateDescription, describe_collection, describe_plate, describe_series, describe_well};
