@@ -1,9 +1,11 @@
 //! What every layout must be, whoever made it.
 
+use super::grid::CHUNK_LIMIT;
 use super::{Array, Interleave, Layout, Refusal, Run, Segment};
 
 impl Layout {
-    /// Whether the layout is sound: arrays of a size that can be counted, segments sorted and without gaps over
+    /// Whether the layout is sound: arrays of a size that can be counted, chunks of 64 MiB
+    /// at most, segments sorted and without gaps over
     /// `[0, size)`, none empty, and each run within a chunk that is there. A layout that came from outside is not used
     /// before this.
     pub fn check(&self) -> Result<(), Refusal> {
@@ -47,7 +49,7 @@ fn check_array(array: &Array) -> Option<()> {
     let plane = pixel.checked_mul(array.width)?.checked_mul(array.height)?.checked_mul(array.planes)?;
     let chunk = pixel.checked_mul(array.chunk_width)?.checked_mul(array.chunk_height)?;
     let counted = u32::try_from(array.rows()).is_ok() && u32::try_from(array.columns()).is_ok();
-    (plane != 0 && chunk != 0 && counted).then_some(())
+    (plane != 0 && (1..=CHUNK_LIMIT).contains(&chunk) && counted).then_some(())
 }
 
 fn fault(what: &str, at: u64) -> Refusal {

@@ -13,6 +13,8 @@ mod meta;
 mod npy;
 mod read;
 mod run;
+#[cfg(test)]
+mod tests;
 mod tiff;
 
 pub use gather::gather;
@@ -24,7 +26,7 @@ use crate::model::ByteSource;
 
 /// Plans a file, which is known by its first bytes and not by its name.
 ///
-/// Reads headers and tags only, at most 256 MiB of them, in time and memory that are bounded whatever the bytes are.
+/// Reads headers and tags only, at most 128 MiB of them, in time and memory that are bounded whatever the bytes are.
 /// The layout is sound in the sense of [`Layout::check`].
 pub fn layout(source: &dyn ByteSource) -> Result<Layout, Refusal> {
     let mut headers = read::Headers::new(source)?;
@@ -32,8 +34,8 @@ pub fn layout(source: &dyn ByteSource) -> Result<Layout, Refusal> {
     let layout = if magic.starts_with(npy::MAGIC) {
         npy::layout(&mut headers)?
     } else {
-        match tiff::Format::of(magic) {
-            Some(format) => tiff::layout(&mut headers, format)?,
+        match self::tiff::Format::of(magic) {
+            Some(format) => self::tiff::layout(&mut headers, format)?,
             None => return Err(Refusal::NotAnImage),
         }
     };

@@ -8,7 +8,7 @@ use super::Refusal;
 const WINDOW: usize = 2 << 10;
 
 /// Bytes of headers and values that are read of one file; a file with more is refused.
-const BYTES_MOST: u64 = 256 << 20;
+const BYTES_MOST: u64 = 128 << 20;
 
 /// A file whose headers are read.
 pub(super) struct Headers<'a> {

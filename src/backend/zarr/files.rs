@@ -273,6 +273,8 @@ fn after_parent(made: impl std::os::fd::AsFd, parent: &OwnedFd, mask: u32) -> io
             Err(e) => return Err(e.into()),
         }
     }
+    // In a directory that is open to all but sticky, what is made is its owner's alone to change.
+    let mask = if above.st_mode & 0o1000 == 0 { mask } else { mask & !0o022 };
     let wanted = Mode::from_raw_mode(above.st_mode & mask);
     if Mode::from_raw_mode(ours.st_mode & 0o777) == wanted { Ok(()) } else { Ok(sys::fchmod(&made, wanted)?) }
 }

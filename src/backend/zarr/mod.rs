@@ -6,7 +6,9 @@ pub mod array;
 mod backend;
 mod batch;
 pub mod blosc;
+pub mod cache;
 mod choose;
+pub mod codec;
 mod commit;
 mod documents;
 pub mod files;
@@ -17,6 +19,7 @@ mod marker;
 mod metadata;
 mod ngff;
 mod numbering;
+pub mod offline;
 mod pages;
 mod plan;
 mod pyramid;
@@ -27,6 +30,8 @@ mod remove;
 mod sample;
 mod seal;
 mod store;
+#[cfg(test)]
+mod store_tests;
 mod stores;
 pub mod table;
 #[cfg(test)]

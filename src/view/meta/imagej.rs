@@ -7,8 +7,11 @@ use std::collections::HashMap;
 use super::stated::{Resolution, Stated, StatedImage};
 use super::{Axis, Calibration, unit};
 
+/// Lines that are read at most; ImageJ writes about a dozen.
+const LINES_MOST: usize = 1000;
+
 pub(super) fn read(text: &str, resolution: Resolution) -> Stated {
-    let lines: HashMap<&str, &str> = text.lines().filter_map(|line| line.split_once('=')).collect();
+    let lines: HashMap<&str, &str> = text.lines().take(LINES_MOST).filter_map(|line| line.split_once('=')).collect();
     let count = |key: &str| lines.get(key).and_then(|value| value.trim().parse::<u64>().ok()).unwrap_or(1);
     let axes = [(Axis::Time, "frames"), (Axis::Depth, "slices"), (Axis::Channel, "channels")];
     let axes = axes.into_iter().map(|(axis, key)| (axis, count(key))).filter(|&(_, extent)| extent > 1).collect();

@@ -15,11 +15,17 @@ use image::Image;
 /// Events that are read at most: what is longer says nothing.
 const EVENTS_MOST: usize = 4 << 20;
 
-/// `None` if the text is not OME-XML, or broken.
+/// Images, channels and blocks of planes that are read at most: about as many as there may be directories.
+const PARTS_MOST: usize = 1 << 18;
+
+/// `None` if the text is not OME-XML, broken, or too long.
 pub(super) fn read(text: &str) -> Option<Stated> {
     let mut reader = Reader::from_str(text);
     let mut document = Document::default();
     for _ in 0..EVENTS_MOST {
+        if document.parts > PARTS_MOST {
+            return None;
+        }
         match reader.read_event().ok()? {
             Event::Start(element) => {
                 document.element(&element);
@@ -50,12 +56,15 @@ struct Document {
     /// Planes lie in more than one file.
     several_files: bool,
     in_uuid: bool,
+    /// How many images, channels and blocks were read.
+    parts: usize,
     images: Vec<Image>,
 }
 
 impl Document {
     fn element(&mut self, element: &BytesStart<'_>) {
         let name = element.local_name();
+        self.parts += usize::from(matches!(name.as_ref(), b"Image" | b"Channel" | b"TiffData"));
         if name.as_ref() == b"OME" {
             self.ours = true;
             if let Some(uuid) = attribute(element, "UUID") {
@@ -188,6 +197,7 @@ mod tests {
         for text in ["<OME><Image", "<html><Image/></html>", "<a></b>", "<OME><Image Name='&undefined;'></Image"] {
             assert_eq!(read(text), None, "{text}");
         }
+        assert_eq!(read(&format!("<OME>{}</OME>", "<Image/>".repeat(PARTS_MOST + 1))), None);
         let huge = r#"<Image><Pixels DimensionOrder="XYCZT" SizeC="4294967295" SizeZ="4294967295" SizeT="99"><TiffData/></Pixels></Image>"#;
         assert_eq!(ome(huge).images[0].directories, None);
     }

@@ -1,5 +1,6 @@
 //! What a file's description says, before it is held against its pixels.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use super::super::{Array, Role};
@@ -113,11 +114,12 @@ impl Stated {
     /// Holds the statements against the pixels. `images`: for each image of the file, which of the stated ones it is.
     pub(in crate::view) fn meta(&self, images: &[Option<usize>], arrays: &[Array]) -> ImageMeta {
         let mut meta = ImageMeta::silent(images.len());
+        let planes: HashMap<Role, u64> = arrays.iter().map(|array| (array.role, array.planes)).collect();
         let single = self.images.iter().take(1).filter(|image| image.directories.is_none()).count() == 1;
         for (number, &stated) in images.iter().enumerate() {
             let stated = stated.or((number == 0 && single).then_some(0)).and_then(|at| self.images.get(at));
             let Some(stated) = stated else { continue };
-            let planes = arrays.iter().find(|array| array.role == Role::Full(number as u32)).map(|array| array.planes);
+            let planes = planes.get(&Role::Full(number as u32)).copied();
             let stated_planes = stated.axes.iter().try_fold(1u64, |planes, (_, extent)| planes.checked_mul(*extent));
             if planes.is_some() && planes == stated_planes {
                 set(&mut meta.axes, number, stated.axes.clone());

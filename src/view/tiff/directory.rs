@@ -102,12 +102,15 @@ impl Field {
     /// `None` for tags that nobody asks for.
     fn parse(format: Format, entry: &[u8], at: u64) -> Option<Self> {
         let tag = format.number(entry.get(..2)?) as u16;
+        if tags::KNOWN.binary_search(&tag).is_err() {
+            return None;
+        }
         let kind = format.number(entry.get(2..4)?) as u16;
         let (count, value) = entry.get(4..)?.split_at(if format.big { 8 } else { 4 });
         let mut field = Field { tag, kind, count: format.number(count), offset: 0 };
         let here = field.bytes().is_some_and(|bytes| bytes <= value.len() as u64);
         field.offset = if here { at + (entry.len() - value.len()) as u64 } else { format.number(value) };
-        tags::KNOWN.contains(&tag).then_some(field)
+        Some(field)
     }
 
     /// Bytes of all values; `None` for a type that is not known, or too many to count.

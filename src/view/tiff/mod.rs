@@ -23,7 +23,7 @@ use pieces::Pieces;
 use roles::{Images, Stacks};
 
 /// Longest description that is read; what is longer says nothing.
-const DESCRIPTION_MOST: u64 = 64 << 20;
+const DESCRIPTION_MOST: u64 = 32 << 20;
 
 /// Plans a TIFF file.
 pub(super) fn layout(headers: &mut Headers<'_>, format: Format) -> Result<Layout, Refusal> {

@@ -29,7 +29,7 @@ pub(super) const TILE_DEPTH: u16 = 32998;
 /// MetaMorph stacks: as many values as there are planes behind each other under the one directory.
 pub(super) const UIC2: u16 = 33629;
 
-/// All of the above.
+/// All of the above, sorted.
 pub(super) const KNOWN: &[u16] = &[
     NEW_SUBFILE_TYPE,
     IMAGE_WIDTH,
@@ -59,3 +59,13 @@ pub(super) const KNOWN: &[u16] = &[
     TILE_DEPTH,
     UIC2,
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_tags_are_sorted() {
+        assert!(KNOWN.is_sorted());
+    }
+}

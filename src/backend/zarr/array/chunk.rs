@@ -70,16 +70,18 @@ impl Chunk {
         checks: Option<&[u64]>,
         scratch: &mut Scratch,
     ) -> Result<(), ChunkError> {
-        match (self, checks) {
+        let read = match (self, checks) {
             (Chunk::Absent, Some(_)) => {
-                Err(ChunkError::Missing { range: start..start.saturating_add(out.len() as u64) })
+                let range = start..start.saturating_add(out.len() as u64);
+                return Err(ChunkError::Missing { range });
             }
             (Chunk::Absent, None) => {
                 out.fill(0);
-                Ok(())
+                return Ok(());
             }
-            (Chunk::Stored(frame), Some(checks)) => Ok(frame.decode_range_checked(start, out, checks, scratch)?),
-            (Chunk::Stored(frame), None) => Ok(frame.decode_range(start, out, scratch)?),
-        }
+            (Chunk::Stored(frame), Some(checks)) => frame.decode_range_checked(start, out, checks, scratch),
+            (Chunk::Stored(frame), None) => frame.decode_range(start, out, scratch),
+        };
+        read.map_err(ChunkError::from)
     }
 }

@@ -82,10 +82,21 @@ pub(super) fn bytes(metadata: &ArrayMetadata) -> Result<Vec<u8>, ArrayError> {
         ArrayMetadata::V3(metadata) => serde_json::to_value(metadata),
     }
     .map_err(malformed)?;
-    if let (ArrayMetadata::V2(_), Some(fields)) = (metadata, value.as_object_mut()) {
-        // Neither is of version 2; attributes have a file of their own.
-        fields.remove("node_type");
-        fields.remove("attributes");
+    match (metadata, value.as_object_mut()) {
+        (ArrayMetadata::V2(_), Some(fields)) => {
+            // Neither is of version 2; attributes have a file of their own.
+            fields.remove("node_type");
+            fields.remove("attributes");
+        }
+        (ArrayMetadata::V3(_), Some(fields)) => {
+            // zarr-python wants objects, where zarrs writes the bare names of codecs without configuration.
+            for codec in fields.get_mut("codecs").and_then(Value::as_array_mut).into_iter().flatten() {
+                if codec.is_string() {
+                    *codec = json!({"name": codec.take()});
+                }
+            }
+        }
+        _ => {}
     }
     serde_json::to_vec_pretty(&value).map_err(malformed)
 }

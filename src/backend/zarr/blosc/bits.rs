@@ -68,7 +68,9 @@ fn split_plane(plane: &[u8], rows: &mut [u8]) {
         transpose_bits(&mut words);
         transpose_bytes(&mut words);
         for (word, row) in words.iter().zip(rows.chunks_exact_mut(row)) {
-            row[step * 8..step * 8 + 8].copy_from_slice(&word.to_le_bytes());
+            if let Some(place) = row[step * 8..].first_chunk_mut() {
+                *place = word.to_le_bytes();
+            }
         }
     }
     for (at, bytes) in rest.chunks_exact(8).enumerate() {
@@ -87,7 +89,7 @@ fn join_plane(rows: &[u8], plane: &mut [u8]) {
     for (step, bytes) in (&mut steps).enumerate() {
         let mut words = [0; 8];
         for (word, row) in words.iter_mut().zip(rows.chunks_exact(row)) {
-            *word = word_of(&row[step * 8..step * 8 + 8]);
+            *word = word_of(&row[step * 8..]);
         }
         transpose_bytes(&mut words);
         transpose_bits(&mut words);
@@ -108,11 +110,13 @@ fn join_plane(rows: &[u8], plane: &mut [u8]) {
     }
 }
 
-fn word_of(bytes: &[u8]) -> u64 {
+/// The first eight bytes as a word.
+pub(super) fn word_of(bytes: &[u8]) -> u64 {
     bytes.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
-fn load(bytes: &[u8]) -> [u64; 8] {
+/// The first 64 bytes as words.
+pub(super) fn load(bytes: &[u8]) -> [u64; 8] {
     let mut words = [0; 8];
     for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(8)) {
         *word = word_of(bytes);
@@ -122,23 +126,32 @@ fn load(bytes: &[u8]) -> [u64; 8] {
 
 /// Each word as 8 × 8 bits, turned about its diagonal (Hacker's Delight, 7-3).
 fn transpose_bits(words: &mut [u64]) {
-    for (shift, mask) in [(7, 0x00aa_00aa_00aa_00aa_u64), (14, 0x0000_cccc_0000_cccc), (28, 0x0000_0000_f0f0_f0f0)] {
-        for word in words.iter_mut() {
-            let swap = (*word ^ (*word >> shift)) & mask;
-            *word ^= swap ^ (swap << shift);
-        }
+    for word in words {
+        *word = swap_bits::<28>(
+            swap_bits::<14>(swap_bits::<7>(*word, 0x00aa_00aa_00aa_00aa), 0xcccc_0000_cccc),
+            0xf0f0_f0f0,
+        );
     }
 }
 
+fn swap_bits<const SHIFT: u32>(word: u64, mask: u64) -> u64 {
+    let swap = (word ^ (word >> SHIFT)) & mask;
+    word ^ swap ^ (swap << SHIFT)
+}
+
 /// Eight words as 8 × 8 bytes, turned about the diagonal.
-fn transpose_bytes(words: &mut [u64; 8]) {
-    for (apart, shift, mask) in
-        [(4, 32, 0x0000_0000_ffff_ffff_u64), (2, 16, 0x0000_ffff_0000_ffff), (1, 8, 0x00ff_00ff_00ff_00ff)]
-    {
-        for low in (0..8).filter(|at| at & apart == 0) {
-            let swap = ((words[low] >> shift) ^ words[low + apart]) & mask;
-            words[low] ^= swap << shift;
-            words[low + apart] ^= swap;
+pub(super) fn transpose_bytes(words: &mut [u64; 8]) {
+    swap_words::<4, 32>(words, 0x0000_0000_ffff_ffff);
+    swap_words::<2, 16>(words, 0x0000_ffff_0000_ffff);
+    swap_words::<1, 8>(words, 0x00ff_00ff_00ff_00ff);
+}
+
+fn swap_words<const APART: usize, const SHIFT: u32>(words: &mut [u64; 8], mask: u64) {
+    for low in 0..8 {
+        if low & APART == 0 {
+            let swap = ((words[low] >> SHIFT) ^ words[low + APART]) & mask;
+            words[low] ^= swap << SHIFT;
+            words[low + APART] ^= swap;
         }
     }
 }

@@ -148,6 +148,11 @@ impl<S: Stored> Frame<S> {
         self.header.blocks()
     }
 
+    /// The block that decoded byte `at` is in.
+    pub fn block_at(&self, at: u64) -> Option<usize> {
+        (at < self.decoded_len()).then(|| (at / u64::from(self.header.blocksize)) as usize)
+    }
+
     /// The decoded bytes of block `block`.
     pub fn range_of(&self, block: usize) -> Range<u64> {
         let start = block as u64 * u64::from(self.header.blocksize);
@@ -205,8 +210,7 @@ impl<S: Stored> Frame<S> {
         }
         let mut rest = out;
         let mut at = start;
-        while !rest.is_empty() {
-            let block = (at / u64::from(self.header.blocksize)) as usize;
+        while let Some(block) = self.block_at(at).filter(|_| !rest.is_empty()) {
             let range = self.range_of(block);
             let len = ((range.end - at) as usize).min(rest.len());
             let (here, next) = rest.split_at_mut(len);
@@ -287,6 +291,9 @@ fn decompress(
 }
 
 fn splits_into(stored: &[u8], splits: usize, out: &mut [u8]) -> Result<(), &'static str> {
+    if out.len() % splits != 0 {
+        return Err("its splits are not of one length");
+    }
     let mut rest = stored;
     for split in out.chunks_exact_mut((out.len() / splits).max(1)) {
         let (len, after) = rest.split_first_chunk().ok_or("it is cut short")?;

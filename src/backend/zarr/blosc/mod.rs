@@ -27,6 +27,8 @@ mod bits;
 mod choose;
 mod decode;
 mod encode;
+#[cfg(test)]
+mod fixtures;
 mod header;
 mod shuffle;
 #[cfg(test)]

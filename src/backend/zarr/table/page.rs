@@ -5,8 +5,7 @@
 //! frame  kind 4 bytes | length of the body u32 | number u64 | CRC-32 u32 | 0 u32 | body | zeros up to 8 bytes
 //!        the check is over kind, length, number and body
 //! "sfPG" first and last frame; number: sequence; body: version u16 = 1 | 0 u16 | records u32 | owner
-//! "sfDU" what is due; number: 0; body: how many, each flags u8 (1 remove), for a rename the staged name, path;
-//!        strings are: bytes shared with the one before (varint), length of the rest (varint), rest
+//! "sfDU" what is due; number: 0; body: see put_dues
 //! "sfRC" a record; number: its id; body: Record::encode
 //! ```
 //!
@@ -17,8 +16,9 @@ use std::ops::Range;
 
 use super::CHUNK;
 use super::chunks::is_store_path;
+use super::due::{Due, put_dues, read_dues};
 use super::record::{Record, RecordId};
-use super::wire::{FormatError, Reader, put_varint};
+use super::wire::{FormatError, Reader};
 
 const VERSION: u16 = 1;
 const HEADER: &[u8; 4] = b"sfPG";
@@ -27,23 +27,6 @@ const RECORD: &[u8; 4] = b"sfRC";
 
 /// Bytes of a frame in front of its body.
 const FRAME: usize = 24;
-
-/// What has to be done to the store's files once a page is durable.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Due {
-    /// The staged file gets its place. Not there any more: it has it already.
-    Rename {
-        /// Name of the staged file, one component.
-        staged: String,
-        /// Path in the store.
-        path: String,
-    },
-    /// The file goes, if no record uses its chunk (another may have been written there since).
-    Remove {
-        /// Path in the store.
-        path: String,
-    },
-}
 
 /// Bytes of a page that are no frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,8 +68,16 @@ impl Page {
 
     /// Bytes that are left for a further record.
     pub fn room(&self) -> usize {
-        let used = 2 * framed(self.header().len()) + self.dues_room() + self.content();
-        CHUNK.saturating_sub(used).saturating_sub(FRAME) / 8 * 8
+        CHUNK.saturating_sub(self.used()).saturating_sub(FRAME) / 8 * 8
+    }
+
+    /// Whether all of it has room in a page.
+    pub fn fits(&self) -> bool {
+        self.used() <= CHUNK
+    }
+
+    fn used(&self) -> usize {
+        2 * framed(self.header().len()) + self.dues_room() + self.content()
     }
 
     /// Bytes that a page without anything has for one record.
@@ -112,7 +103,7 @@ impl Page {
     /// Puts a record in, in place of the one with the same id. `false`, and nothing changed, if there is no room.
     pub fn put(&mut self, id: RecordId, body: Vec<u8>) -> bool {
         let before = self.body(id).map_or(0, |old| framed(old.len()));
-        if framed(body.len()) > self.room() + FRAME + before {
+        if self.used() + framed(body.len()) > CHUNK + before {
             return false;
         }
         match self.records.iter_mut().find(|(other, _)| *other == id) {
@@ -286,70 +277,4 @@ fn read_header(body: &[u8]) -> Result<(String, usize), FormatError> {
     let owner = std::str::from_utf8(from.rest()).ok().filter(|owner| is_store_path(owner));
     let owner = owner.ok_or(FormatError::Malformed("the owner of a page is no path in the store"))?;
     Ok((owner.to_owned(), records))
-}
-
-fn put_dues(dues: &[Due]) -> Vec<u8> {
-    let mut out = Vec::new();
-    put_varint(&mut out, dues.len() as u64);
-    let (mut last_staged, mut last_path) = ("", "");
-    for due in dues {
-        let path = match due {
-            Due::Rename { staged, path } => {
-                out.push(0);
-                put_shared(&mut out, last_staged, staged);
-                last_staged = staged;
-                path
-            }
-            Due::Remove { path } => {
-                out.push(1);
-                path
-            }
-        };
-        put_shared(&mut out, last_path, path);
-        last_path = path;
-    }
-    out
-}
-
-fn put_shared(out: &mut Vec<u8>, before: &str, text: &str) {
-    let shared = before.bytes().zip(text.bytes()).take_while(|(a, b)| a == b).count();
-    put_varint(out, shared as u64);
-    super::wire::put_blob(out, text.as_bytes().get(shared..).unwrap_or_default());
-}
-
-fn read_dues(body: &[u8]) -> Result<Vec<Due>, FormatError> {
-    let mut from = Reader::new(body);
-    let count = from.count(3)?;
-    let (mut staged, mut path) = (Vec::new(), Vec::new());
-    let mut dues = Vec::new();
-    for _ in 0..count {
-        let remove = from.u8()? & 1 == 1;
-        if !remove {
-            read_shared(&mut from, &mut staged)?;
-        }
-        read_shared(&mut from, &mut path)?;
-        let path = text(&path, true)?;
-        dues.push(if remove { Due::Remove { path } } else { Due::Rename { staged: text(&staged, false)?, path } });
-    }
-    Ok(dues)
-}
-
-/// Longest path of a file in a store, so that shared beginnings cannot multiply memory.
-const MAX_PATH: usize = 512;
-
-fn read_shared(from: &mut Reader<'_>, text: &mut Vec<u8>) -> Result<(), FormatError> {
-    let shared = from.varint()?;
-    let rest = from.blob()?;
-    if shared > text.len() as u64 || shared as usize + rest.len() > MAX_PATH {
-        return Err(FormatError::Malformed("a path shares more than there is"));
-    }
-    text.truncate(shared as usize);
-    text.extend_from_slice(rest);
-    Ok(())
-}
-
-fn text(bytes: &[u8], path: bool) -> Result<String, FormatError> {
-    let text = std::str::from_utf8(bytes).ok().filter(|text| !text.is_empty() && is_store_path(text));
-    let text = text.filter(|text| path || !text.contains('/'));
-    text.map(str::to_owned).ok_or(FormatError::Malformed("what is due leads out of the store"))
 }

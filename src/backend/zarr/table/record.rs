@@ -16,6 +16,9 @@ const VERSION: u8 = 1;
 /// Bytes of a recipe outside of its page: more than any that is read; a file that needs more stays plain.
 pub const MAX_RECIPE: u64 = 64 << 20;
 
+/// Longest recipe in a page.
+const INLINE: usize = 128 << 10;
+
 /// A record, unique in its store and never used again: of two records that claim one name the higher is the newer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RecordId(pub u64);
@@ -87,6 +90,12 @@ impl Record {
         }
     }
 
+    /// Whether the recipe is too long to lie in a page among others: the caller puts it into chunks of
+    /// `scopefs/literals`, and makes it [`RecipeBytes::Spilled`].
+    pub fn needs_spill(&self) -> bool {
+        matches!(&self.recipe, RecipeBytes::Inline(bytes) if bytes.len() > INLINE)
+    }
+
     /// The recipe from the bytes that the caller read from the chunks of the [`Spill`].
     pub fn spilled_recipe(&self, bytes: &[u8]) -> Result<Recipe, FormatError> {
         match &self.recipe {
@@ -150,8 +159,7 @@ impl Record {
     }
 
     /// Reads what [`Record::encode`] wrote. Whatever the bytes: memory taken is at most a small multiple of their
-    /// number, every path stays within the store or its base, and nothing but a later version is refused that
-    /// [`Record::encode`] can write.
+    /// number, and every path stays within the store or its base.
     pub fn decode(id: RecordId, body: &[u8]) -> Result<Record, FormatError> {
         let mut from = Reader::new(body);
         let [version, flags, ..] = from.array::<4>()?;
