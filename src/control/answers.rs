@@ -172,7 +172,11 @@ pub fn status_of(vfs: &Vfs, probe: &dyn MemoryProbe, facts: &Status) -> Status {
         tiers: Tiers {
             memory: amount(figures.memory_files, figures.memory_bytes),
             disk: amount(figures.disk_files, figures.disk_bytes),
-            zarr: Stored::default(),
+            zarr: Stored {
+                files: figures.stores.files,
+                bytes: figures.stores.bytes,
+                stored_bytes: figures.stores.stored_bytes,
+            },
             complete: figures.disk_complete,
         },
         dirty: amount(figures.dirty_files, figures.dirty_bytes),
@@ -183,6 +187,7 @@ pub fn status_of(vfs: &Vfs, probe: &dyn MemoryProbe, facts: &Status) -> Status {
             bytes: figures.materialized_bytes,
             failed: figures.failed,
         },
+        sealed: status::Sealed { files: figures.sealed_files, bytes: figures.sealed_bytes, refused: figures.refused },
         failed_files: figures.failures.iter().map(|f| error(&wire(&f.path), Some(Tier::Memory), &f.cause)).collect(),
         conflicts: figures.conflicts.iter().map(wire).collect(),
         home_full: figures.home_full,

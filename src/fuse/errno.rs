@@ -20,7 +20,7 @@ pub(super) fn errno(error: &Error) -> Errno {
         Error::NoSpace(_) => Errno::ENOSPC,
         Error::Busy(_) => Errno::EBUSY,
         Error::NoAttribute => Errno::ENODATA,
-        Error::Unsupported(_) => Errno::EOPNOTSUPP,
+        Error::Unsupported(_) | Error::Refused(_) => Errno::EOPNOTSUPP,
         Error::Io(e) => Errno::from_i32(e.raw_os_error().unwrap_or(libc::EIO)),
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fuser::{FopenFlags, InitFlags, KernelConfig, OpenAccMode, OpenFlags as RawFlags};
 
-use super::backing::Backings;
+use super::backing::{Backings, Release};
 use super::own_dir::{OwnDir, OwnFiles};
 use crate::vfs::{self, Fh, Opened, Serve, Vfs};
 
@@ -113,6 +113,18 @@ impl ScopeFs {
                     }
                 }
             }
+        }
+    }
+
+    /// The kernel has the answer to an open that it is to serve itself.
+    pub fn answered(&self, ino: u64, fh: Fh, id: Arc<fuser::BackingId>) {
+        self.released(self.backings.answered(ino, fh.0, id), fh);
+    }
+
+    /// Closes a handle in the `vfs`, if it is time.
+    pub fn released(&self, release: Release, fh: Fh) {
+        if release == Release::Now {
+            self.vfs.release(fh);
         }
     }
 }

@@ -194,7 +194,10 @@ impl Filesystem for ScopeFs {
         let opened = self.vfs.open(ino.0, open_flags(flags));
         match opened.and_then(|opened| self.answer(ino.0, opened, |object| reply.open_backing(object))) {
             Ok(Answer::Plain(fh, flags)) => reply.opened(FileHandle(fh.0), flags),
-            Ok(Answer::Passthrough(fh, flags, id)) => reply.opened_passthrough(FileHandle(fh.0), flags, &id),
+            Ok(Answer::Passthrough(fh, flags, id)) => {
+                reply.opened_passthrough(FileHandle(fh.0), flags, &id);
+                self.answered(ino.0, fh, id);
+            }
             Err(e) => reply.error(errno(&e)),
         }
     }
@@ -218,8 +221,9 @@ impl Filesystem for ScopeFs {
                 reply.created(&self.attr_ttl, &file_attr(&attr), GENERATION, FileHandle(fh.0), flags);
             }
             Ok((attr, Answer::Passthrough(fh, flags, id))) => {
-                let attr = file_attr(&attr);
-                reply.created_passthrough(&self.attr_ttl, &attr, GENERATION, FileHandle(fh.0), flags, &id);
+                let shown = file_attr(&attr);
+                reply.created_passthrough(&self.attr_ttl, &shown, GENERATION, FileHandle(fh.0), flags, &id);
+                self.answered(attr.ino, fh, id);
             }
             Err(e) => reply.error(errno(&e)),
         }
@@ -291,8 +295,7 @@ impl Filesystem for ScopeFs {
         if self.own.has(fh.0) {
             self.own.release(fh.0);
         } else {
-            self.backings.release(ino.0, fh.0);
-            self.vfs.release(Fh(fh.0));
+            self.released(self.backings.release(ino.0, fh.0), Fh(fh.0));
         }
         reply.ok();
     }

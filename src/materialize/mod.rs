@@ -151,5 +151,9 @@ fn write_behind(vfs: &Vfs, heard: &Receiver<Message>) {
         if written > 0 {
             tracing::debug!("wrote {written} files behind");
         }
+        let sealed = vfs.seal_rested();
+        if sealed > 0 {
+            tracing::debug!("sealed {sealed} files");
+        }
     }
 }

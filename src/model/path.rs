@@ -80,6 +80,17 @@ impl RelPath {
             || (self.0.starts_with(&other.0) && (self.0.len() == other.0.len() || self.0[other.0.len()] == b'/'))
     }
 
+    /// Where this path, which lies at or below `from`, is when `from` has become `to`; `None` if it lies elsewhere.
+    pub fn below(&self, from: &RelPath, to: &RelPath) -> Option<RelPath> {
+        if !self.starts_with(from) {
+            return None;
+        }
+        let rest = RelPath(self.0[from.0.len()..].to_vec());
+        let mut path = to.clone();
+        rest.components().for_each(|name| path.push(name));
+        Some(path)
+    }
+
     /// As a `Path`, relative; empty for the root.
     pub fn as_path(&self) -> &Path {
         Path::new(OsStr::from_bytes(&self.0))

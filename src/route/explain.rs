@@ -22,7 +22,6 @@ pub(super) fn sentence(rule: &RuleView, decision: &Decision) -> String {
 /// What a backend does instead of what its name says, as long as that is not built.
 fn stand_in(backend: &str) -> Option<&'static str> {
     match backend {
-        "zarr" => Some("sealing is not built yet, so it acts as memory"),
         "auto" => Some("choosing by the size of the dataset is not built yet, so it acts as memory"),
         _ => None,
     }

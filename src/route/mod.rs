@@ -43,6 +43,8 @@ pub struct Decision {
     pub durability: Durability,
     /// Idle time after which dirty bytes are written to the home; `None`: not before pressure, `fsync` or unmount.
     pub write_behind: Option<Duration>,
+    /// Idle time after the last close before it is sealed, where its home is a store.
+    pub settle: Duration,
     /// What becomes of it at unmount; only ever [`OnUnmount::Discard`] with [`Durability::Scratch`].
     pub on_unmount: OnUnmount,
 }
@@ -173,7 +175,8 @@ fn decision(id: RuleId, rule: &Rule, config: &Config) -> Decision {
     Decision {
         rule: id,
         start: if rule.backend == "disk" { Tier::Disk } else { Tier::Memory },
-        home: Tier::Disk,
+        home: if rule.backend == "zarr" { Tier::Zarr } else { Tier::Disk },
+        settle: config.zarr.settle,
         durability: rule.durability,
         write_behind: if scratch { None } else { write_behind },
         // A rule that did not come from a file may hold any pair: only scratch is ever thrown away.

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use rustix::fs::XattrFlags;
 
 use super::inode::{Inode, Reason};
+use super::journal::Record;
+use super::open::wait_for_closes;
 use super::{Error, Goal, MoveError, Result, Vfs};
 pub use crate::backend::Times;
 use crate::backend::{Access, Node, Object, Owner, Xattrs};
@@ -16,6 +18,7 @@ const OWN: &[u8] = b"user.scopefs.";
 const TIER: &[u8] = b"user.scopefs.tier";
 const STATE: &[u8] = b"user.scopefs.state";
 const RULE: &[u8] = b"user.scopefs.rule";
+const STORE: &[u8] = b"user.scopefs.store";
 const CAPABILITY: &str = "security.capability";
 /// Extended attributes of a file in memory, names and values, above which the file goes to disk, whose own limit then
 /// counts. ext4 takes about 4 KiB in all; a tmpfs takes more.
@@ -84,28 +87,50 @@ impl Vfs {
     pub fn setattr(&self, ino: u64, changes: &Changes) -> Result<Attr> {
         self.check_writable()?;
         let inode = self.inode(ino)?;
+        self.check_not_in_store(&inode)?;
+        if let Some(size) = changes.size {
+            self.unseal_to_write(&inode, size == 0)?;
+        }
         let _names = self.namespace.read();
         {
             let _opens = inode.opens.lock();
             if let Some(size) = changes.size {
                 self.truncate(&inode, size)?;
             }
-            let held = self.held(&inode)?;
-            self.mark_dirty(&inode, inode.place());
-            if changes.owner != Owner::default() {
-                held.set_owner(changes.owner)?;
-            }
-            if let Some(perm) = changes.perm {
-                held.set_perm(perm)?;
-            }
-            if changes.kill_suid {
-                kill_suid(&held)?;
-            }
-            if changes.times != Times::default() {
-                held.set_times(changes.times)?;
-            }
+            self.change_attributes(&inode, |held| {
+                if changes.owner != Owner::default() {
+                    held.set_owner(changes.owner)?;
+                }
+                if let Some(perm) = changes.perm {
+                    held.set_perm(perm)?;
+                }
+                if changes.kill_suid {
+                    kill_suid(held)?;
+                }
+                if changes.times != Times::default() {
+                    held.set_times(changes.times)?;
+                }
+                Ok(())
+            })?;
         }
         self.attr(&inode)
+    }
+
+    /// Changes what is not bytes. A sealed file stays sealed: its record follows. Hold the namespace lock and `opens`.
+    fn change_attributes(&self, inode: &Inode, act: impl FnOnce(&Held) -> Result<()>) -> Result<()> {
+        let held = self.held(inode)?;
+        match inode.sealed_id().filter(|_| inode.is_sealed()) {
+            Some(id) => {
+                self.note(&Record::Updating { id })?;
+                act(&held)?;
+                self.update_sealed(inode)?;
+                self.note_sealed_version(inode, id)
+            }
+            None => {
+                self.mark_dirty(inode, inode.place());
+                act(&held)
+            }
+        }
     }
 
     /// Takes away what must not survive a write by somebody without privilege.
@@ -118,6 +143,9 @@ impl Vfs {
     fn truncate(&self, inode: &Inode, size: u64) -> Result<()> {
         if inode.kind != FileKind::Regular {
             return Err(Error::Invalid("only regular files have a length to set"));
+        }
+        if inode.is_absent() {
+            return Err(Error::Busy("it was sealed in this very moment; try again"));
         }
         let open = inode.content.read().object.clone().filter(|object| object.writable());
         let object = match open {
@@ -162,6 +190,7 @@ impl Vfs {
             TIER => return Ok(inode.tier().as_str().as_bytes().to_vec()),
             STATE => return Ok(self.state(&inode).as_str().as_bytes().to_vec()),
             RULE => return Ok(self.rule_name(&inode).into_bytes()),
+            STORE => return self.store_of(&inode).ok_or(Error::NoAttribute),
             other if other.starts_with(OWN) => return Err(Error::NoAttribute),
             _ => {}
         }
@@ -171,7 +200,18 @@ impl Vfs {
 
     /// Whether the home has everything.
     pub(super) fn state(&self, inode: &Inode) -> State {
-        if inode.is_dirty() { State::Dirty } else { State::Clean }
+        match inode.is_dirty() {
+            true => State::Dirty,
+            false if inode.is_absent() => State::Sealed,
+            false => State::Clean,
+        }
+    }
+
+    /// The store that holds a file, relative to the workspace.
+    fn store_of(&self, inode: &Inode) -> Option<Vec<u8>> {
+        let id = inode.sealed_id().filter(|_| inode.is_sealed())?;
+        let at = self.stores.as_ref()?.stored_at(id)?;
+        Some(at.store.as_bytes().to_vec())
     }
 
     /// The names of the extended attributes; ours are not among them, or every copy of the tree would replay them.
@@ -196,17 +236,16 @@ impl Vfs {
             }
             _ => {}
         }
+        self.check_not_in_store(&inode)?;
         self.room_for_xattr(&inode, name.len() + value.len())?;
         let _names = self.namespace.read();
         let _opens = inode.opens.lock();
-        let held = self.held(&inode)?;
-        self.mark_dirty(&inode, inode.place());
-        Ok(held.xattrs().set(name, value, flags)?)
+        self.change_attributes(&inode, |held| Ok(held.xattrs().set(name, value, flags)?))
     }
 
     /// What memory takes its home must take too: a file with much to carry goes there at once.
     fn room_for_xattr(&self, inode: &Arc<Inode>, more: usize) -> Result<()> {
-        if inode.tier() != Tier::Memory {
+        if !inode.in_mirror() {
             return Ok(());
         }
         let now: usize = {
@@ -248,13 +287,13 @@ impl Vfs {
         if inode.tier() == tier {
             return Ok(());
         }
+        self.check_writable()?;
+        wait_for_closes(inode);
         match tier {
+            Tier::Memory if inode.is_absent() => self.unseal(inode, false, Reason::Migrated),
             Tier::Memory => self.arrive(inode, Reason::Migrated),
             Tier::Disk => self.depart(inode, Goal::Home, Reason::Migrated),
-            Tier::Zarr => {
-                Err(Error::Unsupported("this build has no zarr backend; the registered ones are memory and disk")
-                    .into())
-            }
+            Tier::Zarr => self.seal(inode, Goal::Home, Reason::Migrated),
         }
     }
 
@@ -267,9 +306,7 @@ impl Vfs {
         }
         let _names = self.namespace.read();
         let _opens = inode.opens.lock();
-        let held = self.held(&inode)?;
-        self.mark_dirty(&inode, inode.place());
-        Ok(held.xattrs().remove(name)?)
+        self.change_attributes(&inode, |held| Ok(held.xattrs().remove(name)?))
     }
 }
 

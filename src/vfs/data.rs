@@ -20,6 +20,13 @@ impl Vfs {
     pub fn read(&self, fh: Fh, offset: u64, buf: &mut [u8]) -> Result<usize> {
         let handle = self.handles.file(fh)?;
         let content = handle.inode.content.read();
+        if handle.inode.is_absent()
+            && let Some(source) = content.sealed.as_ref().and_then(|sealed| sealed.source.clone())
+        {
+            // Not under the lock: a chunk may have to be decoded. The version is the same wherever it is.
+            drop(content);
+            return Ok(source.read_at(buf, offset)?);
+        }
         let object = content.object.as_ref().ok_or(Error::BadHandle)?;
         Ok(object.read_at(buf, offset)?)
     }
@@ -125,7 +132,11 @@ impl Vfs {
     pub fn seek(&self, fh: Fh, pos: SeekFrom) -> Result<u64> {
         let handle = self.handles.file(fh)?;
         let content = handle.inode.content.read();
-        Ok(content.object.as_ref().ok_or(Error::BadHandle)?.seek(pos)?)
+        let object = content.object.as_ref().ok_or(Error::BadHandle)?;
+        if handle.inode.is_absent() {
+            return seek_without_holes(object.size()?, pos);
+        }
+        Ok(object.seek(pos)?)
     }
 
     /// Copies up to `len` bytes from one handle to another; returns how many.
@@ -165,6 +176,7 @@ impl Vfs {
         }
         let now = self.now();
         inode.changed.store(now, Ordering::Relaxed);
+        inode.seal_is_current.store(false, Ordering::Release);
         if inode.dirty.swap(true, Ordering::AcqRel) {
             return;
         }
@@ -185,6 +197,19 @@ impl Vfs {
     /// The budget no longer counts this file as being at home.
     pub(super) fn uncount_clean(&self, inode: &Inode) {
         self.budget.sub_clean(inode.clean_bytes.swap(0, Ordering::AcqRel));
+    }
+}
+
+/// A sealed file is data from end to end.
+fn seek_without_holes(size: u64, pos: SeekFrom) -> Result<u64> {
+    match pos {
+        SeekFrom::Data(at) if at < size => Ok(at),
+        SeekFrom::Hole(at) if at < size => Ok(size),
+        SeekFrom::Data(_) | SeekFrom::Hole(_) => Err(Error::Io(rustix::io::Errno::NXIO.into())),
+        SeekFrom::Start(at) => Ok(at),
+        SeekFrom::End(by) | SeekFrom::Current(by) => {
+            size.checked_add_signed(by).ok_or(Error::Invalid("before the start of the file"))
+        }
     }
 }
 

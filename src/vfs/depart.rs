@@ -16,8 +16,10 @@ use super::identity::Place;
 use super::inode::{Content, Dentry, Family, Inode, Opens, Reason};
 use super::journal::Record;
 use super::rename::is_version;
+use super::sealed::Sealed;
 use super::{Error, Result, Vfs};
-use crate::backend::{Access, Backend, Object, Owner, Staged, Time, Times, lease};
+use crate::backend::zarr::SealedId;
+use crate::backend::{Access, Backend, ByteSource, Object, Owner, Staged, Time, Times, lease};
 use crate::model::{Attr, Tier};
 
 /// Rounds of copying what was written during the last one, before writers have to wait.
@@ -58,6 +60,8 @@ impl From<std::io::Error> for MoveError {
 pub(super) struct Departure {
     pub(super) inode: Arc<Inode>,
     source: Object,
+    /// The bytes, where the source has only names and attributes: a store has them.
+    sealed: Option<Arc<dyn ByteSource>>,
     staged: Staged,
     goal: Goal,
     /// The version that is durable in the copy, with its attributes.
@@ -95,7 +99,7 @@ impl Vfs {
         inode: &Arc<Inode>,
         goal: Goal,
     ) -> std::result::Result<Option<Departure>, MoveError> {
-        let source = {
+        let (source, sealed) = {
             let _names = self.namespace.read();
             let opens = inode.opens.lock();
             let place = inode.place();
@@ -105,7 +109,8 @@ impl Vfs {
             if goal == Goal::Home {
                 self.check_free(inode, &opens, None)?;
             }
-            if !inode.is_dirty() && (goal == Goal::Clean || self.leave_clean(inode, &opens)?) {
+            let current = !inode.is_dirty();
+            if current && (goal == Goal::Clean || (!inode.is_sealed() && self.leave_clean(inode, &opens)?)) {
                 return Ok(None);
             }
             let open = inode.content.read().object.clone();
@@ -118,11 +123,19 @@ impl Vfs {
                     Err(e) => return Err(e.into()),
                 },
             };
+            let sealed = match inode.sealed_id().filter(|_| inode.is_absent()) {
+                Some(id) => Some(self.stores()?.open(id)?),
+                None => None,
+            };
             inode.content.write().delta = Some(Mutex::new(Delta::default()));
-            source
+            (source, sealed)
         };
-        match self.disk.stage(&source) {
-            Ok(staged) => Ok(Some(Departure { inode: inode.clone(), source, staged, goal, settled: None })),
+        let bytes: &dyn ByteSource = match &sealed {
+            Some(sealed) => &**sealed,
+            None => &source,
+        };
+        match self.disk.stage(bytes) {
+            Ok(staged) => Ok(Some(Departure { inode: inode.clone(), source, sealed, staged, goal, settled: None })),
             Err(e) => {
                 inode.content.write().delta = None;
                 Err(self.failed(inode, e.into()))
@@ -185,7 +198,8 @@ impl Vfs {
             }
             let object = (opens.total > 0).then_some(object);
             let memory_ino = content.place.ino;
-            self.arrive_on_disk(inode, &mut content, &attr, shown.ctime, object);
+            let record = self.arrive_on_disk(inode, &mut content, &attr, shown.ctime, object);
+            content.sealed = record.map(Sealed::new);
             drop(content);
             self.remove_mirror_names(inode, memory_ino, &dentries)?;
             return Ok(true);
@@ -252,7 +266,11 @@ impl Vfs {
         opens: &mut Opens,
         reason: Reason,
     ) -> std::result::Result<(), MoveError> {
-        let Departure { source, staged, goal, settled, .. } = departure;
+        let Departure { source, sealed, staged, goal, settled, .. } = departure;
+        if sealed.is_some() != inode.is_absent() {
+            // Somebody began to write to it.
+            return Err(MoveError::Held);
+        }
         if goal == Goal::Home {
             // Somebody may have opened it since: for the kernel to serve, or to map.
             self.check_free(inode, opens, Some(&source))?;
@@ -267,7 +285,9 @@ impl Vfs {
             if goal == Goal::Home {
                 let attr = object.stat()?;
                 drop(staged);
-                self.arrive_on_disk(inode, &mut content, &attr, shown, Some(object));
+                let record = self.arrive_on_disk(inode, &mut content, &attr, shown, Some(object));
+                // Removed with the last handle.
+                content.sealed = record.map(Sealed::new);
                 inode.set_reason(reason);
             }
             return Ok(());
@@ -281,11 +301,23 @@ impl Vfs {
             return Ok(self.stay(inode, opens, &source, &memory, &attr)?);
         }
         let open = (opens.total > 0).then_some(object);
-        let dentries = inode.names.read().clone();
-        self.arrive_on_disk(inode, &mut content, &attr, shown, open);
+        let record = self.arrive_on_disk(inode, &mut content, &attr, shown, open);
         inode.set_reason(reason);
         drop(content);
-        Ok(self.remove_mirror_names(inode, memory.ino, &dentries)?)
+        Ok(self.leave_memory(inode, memory.ino, record)?)
+    }
+
+    /// The file is on disk under all its names: what is left of it in memory goes, and so does its record in a store.
+    fn leave_memory(&self, inode: &Inode, memory: u64, record: Option<SealedId>) -> Result<()> {
+        let dentries = inode.names.read().clone();
+        if let Some(id) = record {
+            self.note(&Record::Dropping { id })?;
+        }
+        self.remove_mirror_names(inode, memory, &dentries)?;
+        if let Some(id) = record {
+            self.remove_sealed(id);
+        }
+        Ok(())
     }
 
     /// The last round, for which writers wait: what was written since the copy was made durable, and the attributes.
@@ -328,7 +360,7 @@ impl Vfs {
         Ok(())
     }
 
-    /// From now on the inode is this disk file. Hold `content` for writing.
+    /// From now on the inode is this disk file. Hold `content` for writing. Returns the record that a store still has.
     fn arrive_on_disk(
         &self,
         inode: &Inode,
@@ -336,7 +368,7 @@ impl Vfs {
         attr: &Attr,
         shown_ctime: crate::model::Timestamp,
         object: Option<Arc<Object>>,
-    ) {
+    ) -> Option<SealedId> {
         let from = content.place;
         let to = Place::of(Tier::Disk, attr);
         self.identities.forget(from);
@@ -349,6 +381,9 @@ impl Vfs {
         for dentry in inode.names.write().iter_mut() {
             dentry.over = None;
         }
+        inode.absent.store(false, Ordering::Release);
+        inode.seal_is_current.store(false, Ordering::Release);
+        content.sealed.take().map(|sealed| sealed.id)
     }
 
     /// Removes a file's names from the mirror: its bytes are safe at home.
@@ -378,13 +413,17 @@ impl Vfs {
             Some(opens) => opens,
             None => return Ok(false),
         };
+        if self.check_free(inode, &opens, None).is_err() {
+            return Ok(false);
+        }
         self.drop_copy_locked(inode, &opens)
     }
 
     fn drop_copy_locked(&self, inode: &Arc<Inode>, opens: &Opens) -> Result<bool> {
         let shown = self.attr(inode)?;
         let mut content = inode.content.write();
-        if opens.total > 0 || inode.is_dirty() || content.place.tier != Tier::Memory || content.delta.is_some() {
+        let busy = opens.total > 0 || inode.is_dirty() || inode.is_sealed();
+        if busy || content.place.tier != Tier::Memory || content.delta.is_some() {
             return Ok(false);
         }
         let dentries = inode.names.read().clone();

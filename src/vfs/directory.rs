@@ -54,6 +54,9 @@ impl Vfs {
             if dir.ino == ROOT && found.name == OWN_DIR {
                 continue;
             }
+            if self.is_hidden(&path.join(&found.name), found.kind) {
+                continue;
+            }
             let shadow = in_memory.remove(&found.name);
             let ino = shadow.unwrap_or_else(|| self.identities.ino(Place { tier: Tier::Disk, dev, ino: found.ino }));
             // Only regular files are in memory, whatever it is that they shadow.

@@ -36,8 +36,11 @@ impl Vfs {
     pub fn fsync(&self, fh: Fh, data_only: bool) -> Result<()> {
         let handle = self.handles.file(fh)?;
         let inode = &handle.inode;
-        if inode.tier() == Tier::Memory {
-            return self.fsync_memory(inode);
+        match inode.tier() {
+            Tier::Memory => return self.fsync_memory(inode),
+            // What a store has is durable.
+            Tier::Zarr => return Ok(()),
+            Tier::Disk => {}
         }
         let object = inode.content.read().object.clone();
         match object {
@@ -142,6 +145,14 @@ impl Vfs {
         self.bring_all(&RelPath::root(), Goal::Clean, true, progress, &AtomicBool::new(false))
     }
 
+    /// The stores are as they should be at rest, and durable.
+    pub fn finish_stores(&self) -> Result<()> {
+        match &self.stores {
+            Some(stores) => Ok(stores.finish()?),
+            None => Ok(()),
+        }
+    }
+
     fn bring_all(
         &self,
         under: &RelPath,
@@ -152,7 +163,11 @@ impl Vfs {
     ) -> Vec<(RelPath, MoveError)> {
         let mut files = Vec::new();
         let mut done = Progress::default();
+        self.seal_waiting(under);
         for inode in self.inodes.residents() {
+            if inode.is_absent() {
+                continue;
+            }
             let Some((path, size)) = self.resident_below(&inode, under) else { continue };
             if ending && self.is_discarded(&inode) {
                 if goal == Goal::Home {
@@ -172,7 +187,7 @@ impl Vfs {
             done.current = batch.first().map(|(_, path, _)| path.clone());
             progress(&done);
             let inodes: Vec<Arc<Inode>> = batch.iter().map(|(inode, ..)| inode.clone()).collect();
-            let results = self.depart_batch(&inodes, goal, Reason::Evicted, true);
+            let results = self.send_home(&inodes, goal, Reason::Evicted, true);
             for ((_, path, size), result) in batch.iter().zip(results) {
                 done.files += 1;
                 done.bytes += size;
@@ -241,17 +256,18 @@ impl Vfs {
     }
 
     fn is_due(&self, inode: &Inode, now: u64, latest: Duration) -> bool {
-        let path = {
-            let _names = self.namespace.read();
-            inode.path()
-        };
-        let Some(path) = path else { return false };
+        let _names = self.namespace.read();
+        let Some(path) = inode.path() else { return false };
         let decision = self.router.decide(&path);
         let Some(idle) = decision.write_behind.filter(|_| decision.durability != Durability::Scratch) else {
             return false;
         };
         let idle = if self.short_lived { idle.min(SOON) } else { idle };
         let ago = |at: u64| Duration::from_millis(now.saturating_sub(at));
+        if decision.home == Tier::Zarr && !self.is_refused(inode) && self.stores.is_some() {
+            // Sealing is its way home; only what a writer keeps from it for long is written as a plain file meanwhile.
+            return ago(inode.dirty_since.load(Ordering::Relaxed)) >= latest;
+        }
         ago(inode.changed.load(Ordering::Relaxed)) >= idle || ago(inode.dirty_since.load(Ordering::Relaxed)) >= latest
     }
 }

@@ -49,6 +49,9 @@ pub enum Error {
     /// The home cannot hold this.
     #[error("not supported: {0}")]
     Unsupported(&'static str),
+    /// It cannot be held byte for byte as chunks of a store.
+    #[error("it stays a plain file: {0}")]
+    Refused(String),
     /// The operating system's answer.
     #[error(transparent)]
     Io(#[from] io::Error),

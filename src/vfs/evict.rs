@@ -54,13 +54,14 @@ impl Vfs {
 
     fn evict_batch(&self, batch: &mut Vec<Candidate>, relief: &mut Relief) {
         let inodes: Vec<Arc<Inode>> = batch.iter().map(|candidate| candidate.inode.clone()).collect();
-        let results = self.depart_batch(&inodes, Goal::Home, Reason::Evicted, false);
+        let results = self.send_home(&inodes, Goal::Home, Reason::Evicted, false);
         drop(inodes);
         for (candidate, result) in batch.drain(..).zip(results) {
             match result {
                 Ok(()) => {
                     relief.files += 1;
                     relief.bytes += candidate.bytes;
+                    self.wait_on_disk_if_there(&candidate.inode);
                     self.let_go(candidate.inode);
                 }
                 Err(e) => {
@@ -75,6 +76,9 @@ impl Vfs {
     fn candidates(&self) -> Vec<Candidate> {
         let mut candidates: Vec<Candidate> = Vec::new();
         for inode in self.inodes.residents() {
+            if inode.is_absent() {
+                continue;
+            }
             let open = inode.opens.lock().total > 0;
             let attr = {
                 let _names = self.namespace.read();

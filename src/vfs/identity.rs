@@ -106,6 +106,11 @@ impl Identities {
         }
     }
 
+    /// The file known as `ino` replaced its older version at `place`: whatever comes to be there is another file.
+    pub fn left(&self, ino: u64, place: Place) {
+        self.shown.remove_if(&place, |_, shown| shown.ino == ino);
+    }
+
     /// The inode at `place` is gone for good.
     pub fn forget(&self, place: Place) {
         if let Some((_, shown)) = self.shown.remove(&place) {
@@ -143,6 +148,19 @@ mod tests {
     fn a_reused_disk_inode_does_not_get_the_number_of_a_file_that_moved_away() {
         let table = table();
         assert_eq!(table.ino(disk(50)), 50);
+        table.moved(50, disk(77), AT, BEFORE);
+        assert_ne!(table.ino(disk(50)), 50);
+        assert_eq!(table.ino(disk(77)), 50);
+    }
+
+    #[test]
+    fn a_disk_inode_that_was_replaced_and_used_again_has_a_number_of_its_own() {
+        let table = table();
+        assert_eq!(table.ino(disk(50)), 50);
+        // Up into memory, over the disk file, and back as a newer version.
+        table.moved(50, disk(50), AT, BEFORE);
+        table.moved(50, Place { tier: Tier::Memory, dev: 3, ino: 40 }, AT, BEFORE);
+        table.left(50, disk(50));
         table.moved(50, disk(77), AT, BEFORE);
         assert_ne!(table.ino(disk(50)), 50);
         assert_eq!(table.ino(disk(77)), 50);

@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 
 use super::delta::Delta;
 use super::identity::Place;
+use super::sealed::Sealed;
 use crate::backend::{Node, Object};
 use crate::model::{Attr, FileKind, Identity, Name, RelPath, Tier};
 
@@ -70,6 +71,8 @@ pub(crate) struct Content {
     pub delta: Option<Mutex<Delta>>,
     /// Set when the inode has lost its last name.
     pub gone: Option<Box<Gone>>,
+    /// The version that a store holds.
+    pub sealed: Option<Sealed>,
 }
 
 /// What is left of an inode without a name. The kernel may still open it: a program may have found the name a moment
@@ -110,6 +113,10 @@ pub enum Reason {
     OtherFileSystem,
     /// There is no memory tier in this mount.
     NoMemoryTier,
+    /// It came to rest under a rule that seals.
+    Sealed,
+    /// A sealed file that somebody writes to.
+    Unsealed,
 }
 
 /// A file, directory, link or special file.
@@ -127,10 +134,18 @@ pub struct Inode {
     pub(crate) dirty_since: AtomicU64,
     /// Last change, likewise.
     pub(crate) changed: AtomicU64,
+    /// Milliseconds between the last change and the next time that somebody opened it to write.
+    pub(crate) writer_gap: AtomicU64,
     /// Bytes of this file that the budget counts as clean.
     pub(crate) clean_bytes: AtomicU64,
     /// Memory holds what the home does not.
     pub(crate) dirty: AtomicBool,
+    /// The bytes are only in a store; what stands in memory is a name with attributes. Changed under `content`.
+    pub(crate) absent: AtomicBool,
+    /// What the store holds is the newest version.
+    pub(crate) seal_is_current: AtomicBool,
+    /// For directories: the stores that stand in it have been read.
+    pub(crate) stores_read: AtomicBool,
     /// For directories: there is a mirror directory.
     pub(crate) mirrored: AtomicBool,
     /// For directories: the mirror directory may carry a default ACL. True until the first look.
@@ -161,8 +176,12 @@ impl Inode {
             used: AtomicU64::new(0),
             dirty_since: AtomicU64::new(0),
             changed: AtomicU64::new(0),
+            writer_gap: AtomicU64::new(0),
             clean_bytes: AtomicU64::new(0),
             dirty: AtomicBool::new(false),
+            absent: AtomicBool::new(false),
+            seal_is_current: AtomicBool::new(false),
+            stores_read: AtomicBool::new(false),
             mirrored: AtomicBool::new(false),
             has_default_acl: AtomicBool::new(true),
             reason: AtomicU8::new(reason as u8),
@@ -171,7 +190,7 @@ impl Inode {
             moving: Mutex::new(()),
             released: Condvar::new(),
             opens: Mutex::new(Opens::default()),
-            content: RwLock::new(Content { place, object: None, delta: None, gone: None }),
+            content: RwLock::new(Content { place, object: None, delta: None, gone: None, sealed: None }),
         }
     }
 
@@ -182,7 +201,23 @@ impl Inode {
 
     /// In which tier the bytes are now.
     pub fn tier(&self) -> Tier {
-        self.place().tier
+        let content = self.content.read();
+        if self.is_absent() { Tier::Zarr } else { content.place.tier }
+    }
+
+    /// Whether its names and attributes are in the mirror tree: the bytes are in memory or in a store.
+    pub(crate) fn in_mirror(&self) -> bool {
+        self.place().tier == Tier::Memory
+    }
+
+    /// Whether the bytes are only in a store.
+    pub(crate) fn is_absent(&self) -> bool {
+        self.absent.load(Ordering::Acquire)
+    }
+
+    /// Whether a store holds the newest version, whatever else does.
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.seal_is_current.load(Ordering::Acquire)
     }
 
     /// Whether memory holds what the home does not.
@@ -198,7 +233,7 @@ impl Inode {
     /// Why the bytes are where they are.
     pub fn reason(&self) -> Reason {
         use Reason::*;
-        const ALL: [Reason; 12] = [
+        const ALL: [Reason; 14] = [
             Found,
             Rule,
             PressureAtCreate,
@@ -211,6 +246,8 @@ impl Inode {
             Linked,
             OtherFileSystem,
             NoMemoryTier,
+            Sealed,
+            Unsealed,
         ];
         ALL[usize::from(self.reason.load(Ordering::Relaxed)) % ALL.len()]
     }
@@ -338,6 +375,11 @@ impl InodeTable {
     /// Every file in memory.
     pub fn residents(&self) -> Vec<Arc<Inode>> {
         self.resident.iter().map(|entry| entry.value().clone()).collect()
+    }
+
+    /// Every directory that is known.
+    pub fn directories(&self) -> Vec<Arc<Inode>> {
+        self.by_ino.iter().filter(|inode| inode.kind == FileKind::Directory).map(|inode| inode.clone()).collect()
     }
 
     /// How many files are in memory.

@@ -14,6 +14,10 @@
 //! | 5 | `Rename` | exchange (u8), two paths, disk inodes at both (0: none), memory inodes at both |
 //! | 6 | `Renamed` | the rename is complete in both trees |
 //! | 7 | `Left` | memory inode; all its names are at home, and are about to be removed from memory |
+//! | 8 | `Sealed` | identity of the memory file, store (u128) and record (u64) that hold this version, 1 if its bytes are only there |
+//! | 9 | `Dropping` | store and record, which are about to be removed because the file is deleted, replaced or elsewhere |
+//! | 10 | `Updating` | store and record, whose names or attributes are about to follow the file's |
+//! | 11 | `Waiting` | path and disk inode of a plain file that is to be sealed when it has come to rest |
 //!
 //! A torn record at the end (the daemon was killed within the append) ends the reading; whatever it was to announce
 //! had not begun.
@@ -27,6 +31,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use parking_lot::Mutex;
 use rustix::fs::{self as sys, Mode, OFlags};
 
+use crate::backend::zarr::SealedId;
 use crate::model::{Identity, RelPath, Timestamp};
 
 const NAME: &str = "journal";
@@ -71,6 +76,32 @@ pub enum Record {
     Rename(Box<RenameIntent>),
     /// It is complete.
     Renamed,
+    /// A store holds this version of the memory file.
+    Sealed {
+        /// The memory file.
+        memory: Identity,
+        /// Where.
+        id: SealedId,
+        /// Its bytes are only there.
+        absent: bool,
+    },
+    /// A record is about to be removed; so is the file's last name, if it is still there.
+    Dropping {
+        /// Which.
+        id: SealedId,
+    },
+    /// A record's names or attributes are about to follow those of the file.
+    Updating {
+        /// Which.
+        id: SealedId,
+    },
+    /// A plain file on disk is to be sealed when it has come to rest.
+    Waiting {
+        /// Where it was.
+        path: RelPath,
+        /// Its disk inode number.
+        ino: u64,
+    },
     /// The home has the file with all its names; what is left of it in memory is about to be removed.
     Left {
         /// Inode number in the tmpfs.
@@ -195,19 +226,24 @@ fn encode(record: &Record, out: &mut Vec<u8>) {
             put(out, *dev);
             put(out, *ino);
         }
-        Record::Rename(intent) => {
-            out.push(5);
-            out.push(u8::from(intent.exchange));
-            put_bytes(out, intent.from.as_bytes());
-            put_bytes(out, intent.to.as_bytes());
-            for ino in [intent.disk.0, intent.disk.1, intent.memory.0, intent.memory.1] {
-                put(out, ino);
-            }
-        }
+        Record::Rename(intent) => put_intent(out, intent),
         Record::Renamed => out.push(6),
         Record::Left { memory } => {
             out.push(7);
             put(out, *memory);
+        }
+        Record::Sealed { memory, id, absent } => {
+            out.push(8);
+            put_identity(out, memory);
+            put_id(out, id);
+            out.push(u8::from(*absent));
+        }
+        Record::Dropping { id } => put_kind_and_id(out, 9, id),
+        Record::Updating { id } => put_kind_and_id(out, 10, id),
+        Record::Waiting { path, ino } => {
+            out.push(11);
+            put_bytes(out, path.as_bytes());
+            put(out, *ino);
         }
     }
     let body = out.len() - start - 8;
@@ -218,6 +254,26 @@ fn encode(record: &Record, out: &mut Vec<u8>) {
 
 fn put(out: &mut Vec<u8>, value: u64) {
     out.extend_from_slice(&value.to_le_bytes());
+}
+
+fn put_intent(out: &mut Vec<u8>, intent: &RenameIntent) {
+    out.push(5);
+    out.push(u8::from(intent.exchange));
+    put_bytes(out, intent.from.as_bytes());
+    put_bytes(out, intent.to.as_bytes());
+    for ino in [intent.disk.0, intent.disk.1, intent.memory.0, intent.memory.1] {
+        put(out, ino);
+    }
+}
+
+fn put_kind_and_id(out: &mut Vec<u8>, kind: u8, id: &SealedId) {
+    out.push(kind);
+    put_id(out, id);
+}
+
+fn put_id(out: &mut Vec<u8>, id: &SealedId) {
+    out.extend_from_slice(&id.store.to_le_bytes());
+    put(out, id.record);
 }
 
 fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -273,6 +329,10 @@ fn decode(mut body: Cursor<'_>) -> Option<Record> {
         })),
         6 => Record::Renamed,
         7 => Record::Left { memory: body.u64()? },
+        8 => Record::Sealed { memory: body.identity()?, id: body.id()?, absent: body.u8()? == 1 },
+        9 => Record::Dropping { id: body.id()? },
+        10 => Record::Updating { id: body.id()? },
+        11 => Record::Waiting { path: RelPath::from_bytes(body.bytes()?)?, ino: body.u64()? },
         _ => return None,
     })
 }
@@ -296,6 +356,11 @@ impl<'a> Cursor<'a> {
 
     fn u64(&mut self) -> Option<u64> {
         Some(u64::from_le_bytes(self.take(8)?.try_into().ok()?))
+    }
+
+    fn id(&mut self) -> Option<SealedId> {
+        let store = u128::from_le_bytes(self.take(16)?.try_into().ok()?);
+        Some(SealedId { store, record: self.u64()? })
     }
 
     fn bytes(&mut self) -> Option<&'a [u8]> {
@@ -346,6 +411,10 @@ mod tests {
             })),
             Record::Renamed,
             Record::Left { memory: 7 },
+            Record::Sealed { memory: identity(7), id: SealedId { store: u128::MAX - 1, record: 12 }, absent: true },
+            Record::Dropping { id: SealedId { store: 1 << 100, record: 3 } },
+            Record::Updating { id: SealedId { store: 5, record: 0 } },
+            Record::Waiting { path: path("a/b"), ino: 9 },
         ]
     }
 

@@ -34,14 +34,21 @@ mod lookup;
 mod names;
 mod open;
 mod publish;
+mod records;
 mod recover;
 mod rename;
 mod report;
+mod seal;
+mod sealed;
+mod settle;
 mod shadow;
+mod stubs;
+mod unseal;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
+use dashmap::{DashMap, DashSet};
 use parking_lot::{Mutex, RwLock};
 
 pub use attributes::{Changes, Times};
@@ -60,8 +67,9 @@ pub use recover::Recovered;
 pub use rename::RenameMode;
 pub use report::{Explained, Failure, Figures};
 
+use crate::backend::zarr::{SealedId, Stores};
 use crate::backend::{Disk, Memory};
-use crate::model::{Clock, FileKind, RelPath, Tier};
+use crate::model::{Clock, FileKind, RelPath, Tier, Timestamp};
 use crate::route::Router;
 use handle::Handles;
 use identity::{Identities, Place};
@@ -77,6 +85,10 @@ pub struct Parts {
     pub disk: Disk,
     /// The memory tier; `None` where there is none (read-only mounts, no tmpfs to be had).
     pub memory: Option<Memory>,
+    /// The stores; `None` where nothing is sealed and no sealed file is shown.
+    pub stores: Option<Box<dyn Stores>>,
+    /// Stores are listed like any directory.
+    pub show_stores: bool,
     /// The rules.
     pub router: Router,
     /// Limit and marks.
@@ -98,6 +110,9 @@ pub struct Vfs {
     namespace: RwLock<()>,
     disk: Disk,
     memory: Option<Memory>,
+    stores: Option<Box<dyn Stores>>,
+    show_stores: bool,
+    seals: SealTables,
     router: Router,
     inodes: InodeTable,
     identities: Identities,
@@ -118,6 +133,23 @@ pub struct Vfs {
     conflicts: Mutex<Vec<RelPath>>,
 }
 
+/// What is known of sealed files beyond their inodes.
+#[derive(Debug, Default)]
+struct SealTables {
+    /// Files of which a store holds a version, by their record.
+    by_id: DashMap<SealedId, Arc<Inode>>,
+    /// Records that are on their way out.
+    dropped: DashSet<SealedId>,
+    /// Plain files of which a store holds a copy besides.
+    kept: DashMap<Place, SealedId>,
+    /// Files that cannot be sealed, in the version (mtime, size) that was tried, and why.
+    refused: DashMap<u64, (Timestamp, u64, String)>,
+    /// Below these nothing is sealed any more, because the mount is to end with plain files there.
+    plain: RwLock<Vec<RelPath>>,
+    /// Files on disk that are to be sealed when they have come to rest.
+    waiting: DashMap<u64, Arc<Inode>>,
+}
+
 /// What has happened so far.
 #[derive(Debug, Default)]
 struct Counters {
@@ -125,6 +157,9 @@ struct Counters {
     materialized_bytes: AtomicU64,
     failed: AtomicU64,
     promoted_files: AtomicU64,
+    sealed_files: AtomicU64,
+    sealed_bytes: AtomicU64,
+    refused: AtomicU64,
     disk_files: std::sync::atomic::AtomicI64,
     disk_bytes: std::sync::atomic::AtomicI64,
     disk_counted: AtomicBool,
@@ -135,41 +170,38 @@ const OVERLAYFS_MAGIC: i64 = 0x794c_7630;
 impl Vfs {
     /// Builds the file system and takes over what an earlier daemon left in memory.
     pub fn new(parts: Parts) -> Result<(Arc<Vfs>, Recovered)> {
-        let Parts { disk, memory, router, budget, clock, passthrough, read_only, short_lived, on_short } = parts;
-        let root_attr = disk.tree().stat(&RelPath::root())?;
+        let root_attr = parts.disk.tree().stat(&RelPath::root())?;
         let place = Place::of(Tier::Disk, &root_attr);
         let root = Arc::new(Inode::new(ROOT, FileKind::Directory, place, Reason::Found));
         let inodes = InodeTable::default();
         inodes.insert(root.clone());
-        let (journal, records) = match &memory {
-            Some(memory) => {
-                let (journal, records) = Journal::open(memory.top())?;
-                (Some(journal), records)
-            }
+        root.mirrored.store(parts.memory.is_some(), std::sync::atomic::Ordering::Release);
+        let (journal, records) = match parts.memory.as_ref().map(|memory| Journal::open(memory.top())).transpose()? {
+            Some((journal, records)) => (Some(journal), records),
             None => (None, Vec::new()),
         };
-        if memory.is_some() {
-            root.mirrored.store(true, std::sync::atomic::Ordering::Release);
-        }
-        let disk_leases = rustix::fs::fstatfs(disk.tree().root())?.f_type as i64 != OVERLAYFS_MAGIC;
+        let disk_leases = rustix::fs::fstatfs(parts.disk.tree().root())?.f_type as i64 != OVERLAYFS_MAGIC;
         let vfs = Vfs {
             namespace: RwLock::new(()),
-            disk,
-            memory,
-            router,
+            disk: parts.disk,
+            memory: parts.memory,
+            stores: parts.stores,
+            show_stores: parts.show_stores,
+            seals: SealTables::default(),
+            router: parts.router,
             inodes,
             identities: Identities::new(place),
             journal,
-            budget,
+            budget: parts.budget,
             handles: Handles::default(),
-            clock,
-            passthrough: AtomicBool::new(passthrough),
+            clock: parts.clock,
+            passthrough: AtomicBool::new(parts.passthrough),
             disk_leases,
-            read_only,
-            short_lived,
+            read_only: parts.read_only,
+            short_lived: parts.short_lived,
             draining: AtomicBool::new(false),
             root,
-            on_short,
+            on_short: parts.on_short,
             counters: Counters::default(),
             failures: Mutex::new(Vec::new()),
             conflicts: Mutex::new(Vec::new()),
@@ -195,6 +227,9 @@ impl Vfs {
 
     /// From now on new files go to disk, because the mount is about to end.
     pub fn set_draining(&self, draining: bool) {
+        if !draining {
+            self.seals.plain.write().clear();
+        }
         self.draining.store(draining, std::sync::atomic::Ordering::Relaxed);
     }
 
@@ -220,9 +255,13 @@ impl Vfs {
         self.inodes.get(ino).ok_or(Error::Stale)
     }
 
-    /// A directory by the number that the mount shows.
+    /// A directory by the number that the mount shows, with the files of its stores. Not under the namespace lock.
     fn dir_inode(&self, ino: u64) -> Result<Arc<Inode>> {
         let inode = self.inode(ino)?;
-        if inode.kind == FileKind::Directory { Ok(inode) } else { Err(Error::NotDirectory) }
+        if inode.kind != FileKind::Directory {
+            return Err(Error::NotDirectory);
+        }
+        self.load_stores(&inode)?;
+        Ok(inode)
     }
 }

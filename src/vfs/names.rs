@@ -109,6 +109,7 @@ impl Vfs {
         self.check_name(&dir, name)?;
         let _names = self.namespace.read();
         let path = self.dir_path(&dir)?.join(name);
+        self.check_outside_stores(&path)?;
         if self.in_memory(&dir, &path)?.is_some() {
             return Err(Error::Exists);
         }
@@ -139,6 +140,7 @@ impl Vfs {
     ) -> Result<(Attr, Opened)> {
         self.check_name(dir, name)?;
         let path = self.dir_path(dir)?.join(name);
+        self.check_outside_stores(&path)?;
         if self.layers(dir, &path)?.any() {
             return Err(Error::Exists);
         }
@@ -325,6 +327,7 @@ impl Vfs {
         let inode = {
             let _names = self.namespace.write();
             let path = self.dir_path(&dir)?.join(name);
+            self.check_outside_stores(&path)?;
             let (inode, _) = self.find(&dir, name, false)?;
             if inode.kind == FileKind::Directory {
                 return Err(Error::IsDirectory);
@@ -349,6 +352,7 @@ impl Vfs {
         let over = inode.over(dir, name);
         let node = self.node_of(inode, path);
         let ours = layers.disk.filter(|disk| !in_memory || is_version(over, disk));
+        let forsaken = self.forsake(inode, layers.memory.or(layers.disk).is_some_and(|last| last.nlink == 1))?;
         if let Some(disk) = &ours {
             self.disk.tree().unlink(path)?;
             if disk.nlink == 1 {
@@ -371,12 +375,12 @@ impl Vfs {
         if let Some(last) = layers.memory.or(layers.disk).filter(|attr| attr.nlink == 1) {
             self.mark_gone(inode, last, node);
         }
-        Ok(())
+        self.forsaken(inode, forsaken)
     }
 
     /// Holds the inode at `path`, in whichever tree it is.
     pub(super) fn node_of(&self, inode: &Inode, path: &RelPath) -> Option<Node> {
-        match (inode.tier(), &self.memory) {
+        match (inode.place().tier, &self.memory) {
             (Tier::Memory, Some(memory)) => memory.tree().node(path).ok(),
             _ => self.disk.tree().node(path).ok(),
         }
@@ -401,8 +405,18 @@ impl Vfs {
     pub fn rmdir(&self, parent: u64, name: &Name) -> Result<()> {
         self.check_writable()?;
         let dir = self.dir_inode(parent)?;
+        let found = {
+            let _names = self.namespace.read();
+            self.find(&dir, name, false)
+        };
+        if let Ok((inode, _)) = found
+            && inode.kind == FileKind::Directory
+        {
+            self.load_stores(&inode)?;
+        }
         let _names = self.namespace.write();
         let path = self.dir_path(&dir)?.join(name);
+        self.check_outside_stores(&path)?;
         let (inode, _) = self.find(&dir, name, false)?;
         if inode.kind != FileKind::Directory {
             return Err(Error::NotDirectory);
@@ -434,19 +448,24 @@ impl Vfs {
         let inode = self.inode(ino)?;
         let dir = self.dir_inode(new_parent)?;
         self.check_name(&dir, new_name)?;
+        self.stay_in_store(&inode, &dir, new_name)?;
         // For writing: a move publishes all names of a file, and must not miss this one.
         let _names = self.namespace.write();
         let to = self.dir_path(&dir)?.join(new_name);
+        self.check_outside_stores(&to)?;
         if self.layers(&dir, &to)?.any() {
             return Err(Error::Exists);
         }
         let from = inode.path().ok_or(Error::NotFound)?;
         // A disk file with several names never leaves the disk: a clean copy is given up, or becomes the newer version.
-        if inode.tier() == Tier::Memory && !inode.is_dirty() && !self.drop_copy(&inode)? {
+        if inode.in_mirror() && !inode.is_dirty() && !inode.is_sealed() && !self.drop_copy(&inode)? {
             self.mark_dirty(&inode, inode.place());
         }
-        match inode.tier() {
+        match inode.place().tier {
             Tier::Memory => {
+                if let Some(id) = inode.sealed_id() {
+                    self.note(&Record::Updating { id })?;
+                }
                 self.mirror_dir(&dir)?;
                 self.memory()?.tree().link(&from, &to)?;
                 self.touch_dir(&dir)?;
@@ -454,28 +473,11 @@ impl Vfs {
             _ => self.disk.tree().link(&from, &to)?,
         }
         inode.add_name(&dir, new_name, None);
+        if inode.is_sealed() {
+            self.update_sealed(&inode)?;
+        }
         inode.lookups.fetch_add(1, Ordering::AcqRel);
         self.attr(&inode)
-    }
-
-    /// Notes new identities of a clean file whose inode changed on both sides alike.
-    pub(super) fn refresh_clean(
-        &self,
-        inode: &Inode,
-        memory: crate::model::Identity,
-        over: crate::model::Identity,
-    ) -> Result<()> {
-        self.note_shadows(inode, memory.ino, over)?;
-        self.note(&Record::Clean { memory })
-    }
-
-    /// Notes that all names of a memory file shadow this version.
-    pub(super) fn note_shadows(&self, inode: &Inode, memory: u64, over: crate::model::Identity) -> Result<()> {
-        for dentry in inode.names.write().iter_mut() {
-            dentry.over = Some(over);
-            self.note(&over_record(memory, &dentry.parent, &dentry.name, Some(over)))?;
-        }
-        Ok(())
     }
 }
 

@@ -16,6 +16,8 @@ use crate::model::{Durability, FileKind, Tier};
 
 /// How long a writer waits for readers that may have closed the file already.
 const READERS_CLOSE: Duration = Duration::from_millis(10);
+/// How long a move that was asked for waits for handles that may have been closed already.
+const ALL_CLOSE: Duration = Duration::from_millis(50);
 
 /// What `open(2)` was asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -73,6 +75,11 @@ impl Vfs {
                 tracing::debug!("inode {ino} stays in memory although opened for synchronous writing: {e}");
             }
         }
+        if flags.write || flags.truncate {
+            self.check_not_in_store(&inode)?;
+            self.unseal_to_write(&inode, flags.truncate)?;
+            self.note_writer(&inode);
+        }
         let _names = self.namespace.read();
         if flags.truncate && inode.tier() == Tier::Disk {
             self.restart_in_memory(&inode)?;
@@ -81,7 +88,11 @@ impl Vfs {
         if flags.write && inode.tier() == Tier::Memory {
             wait_for_readers(&inode, &mut opens);
         }
+        if (flags.write || flags.truncate) && inode.is_absent() {
+            return Err(Error::Busy("it was sealed in this very moment; try again"));
+        }
         let object = self.object(&inode, flags.write || flags.truncate)?;
+        self.open_sealed(&inode)?;
         if flags.truncate {
             self.truncate_object(&inode, &object, 0)?;
         }
@@ -217,15 +228,9 @@ impl Vfs {
             opens.total = opens.total.saturating_sub(1);
             opens.writers = opens.writers.saturating_sub(u32::from(handle.write));
             inode.used.store(self.now(), Ordering::Relaxed);
-            if opens.total == 0 {
-                opens.family = None;
-                inode.released.notify_all();
-                inode.content.write().object.take()
-            } else {
-                None
-            }
+            if opens.total == 0 { inode.close(&mut opens) } else { None }
         };
-        // Closing the last descriptor of a deleted file frees its blocks: not under a lock.
+        self.rest(&inode, handle.write);
         drop(closed);
         drop(handle);
         let ino = inode.ino;
@@ -244,10 +249,38 @@ impl Vfs {
     }
 }
 
+impl Inode {
+    /// The last handle was released. What is returned is to be dropped when no lock is held.
+    fn close(&self, opens: &mut Opens) -> Option<Arc<Object>> {
+        opens.family = None;
+        let (object, deleted) = {
+            let mut content = self.content.write();
+            if let Some(sealed) = &mut content.sealed {
+                sealed.source = None;
+            }
+            (content.object.take(), content.gone.is_some())
+        };
+        // Closing the last descriptor of a deleted file frees its blocks, which takes long. Any other is closed before
+        // the file seems free: who looks for mappings then would take ours for somebody else's.
+        let closed = object.filter(|_| deleted);
+        self.released.notify_all();
+        closed
+    }
+}
+
 /// The kernel tells of a close some time after it. A writer that comes right behind the last reader waits a moment for
 /// that: its file can move while it is written, beside readers that the kernel serves it cannot.
 fn wait_for_readers(inode: &Inode, opens: &mut parking_lot::MutexGuard<'_, Opens>) {
-    if opens.family == Some(Family::Kernel) && opens.writers == 0 {
-        inode.released.wait_while_for(opens, |opens| opens.total > 0, READERS_CLOSE);
+    if opens.writers == 0 {
+        wait_for_kernel(inode, opens, READERS_CLOSE);
     }
+}
+
+/// For the same reason, whoever asks for a move of a file that was just closed would find it held.
+pub(super) fn wait_for_closes(inode: &Inode) {
+    wait_for_kernel(inode, &mut inode.opens.lock(), ALL_CLOSE);
+}
+
+fn wait_for_kernel(inode: &Inode, opens: &mut parking_lot::MutexGuard<'_, Opens>, most: Duration) {
+    inode.released.wait_while_for(opens, |opens| opens.family == Some(Family::Kernel), most);
 }

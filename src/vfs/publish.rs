@@ -82,6 +82,7 @@ impl Vfs {
         }
         if let Some(old) = replaced {
             self.count_disk(-1, -(old.size as i64));
+            self.identities.left(inode.ino, Place { tier: Tier::Disk, dev: old.dev, ino: old.ino });
         }
         self.restore_dir(&node, &before);
         Ok(landed)

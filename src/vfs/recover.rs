@@ -11,8 +11,10 @@ use std::sync::atomic::Ordering;
 use super::identity::Place;
 use super::inode::{Inode, Reason};
 use super::journal::{Record, RenameIntent};
+use super::sealed::Sealed;
 use super::{Result, Vfs};
-use crate::backend::{Access, lease};
+use crate::backend::zarr::{SealedEntry, SealedId};
+use crate::backend::{Access, Time, Times, lease};
 use crate::model::{Attr, FileKind, Identity, RelPath, Tier};
 
 /// What was found.
@@ -34,6 +36,21 @@ struct Remembered {
     publishing: HashMap<u64, (Identity, u64, u64)>,
     rename: Option<RenameIntent>,
     left: HashSet<u64>,
+    sealed: HashMap<u64, SealedAs>,
+    dropping: HashSet<SealedId>,
+    updating: HashSet<SealedId>,
+    waiting: HashMap<RelPath, u64>,
+    /// What the stores say, of those that were read.
+    entries: HashMap<SealedId, SealedEntry>,
+}
+
+/// What the journal says of a file that a store holds.
+#[derive(Debug, Clone, Copy)]
+struct SealedAs {
+    memory: Identity,
+    id: SealedId,
+    absent: bool,
+    current: bool,
 }
 
 impl Remembered {
@@ -49,6 +66,9 @@ impl Remembered {
                 }
                 Record::Dirty { memory } => {
                     all.clean.remove(&memory);
+                    if let Some(sealed) = all.sealed.get_mut(&memory) {
+                        sealed.current = false;
+                    }
                 }
                 Record::Publishing { memory, dev, ino } => {
                     all.publishing.insert(memory.ino, (memory, dev, ino));
@@ -57,6 +77,18 @@ impl Remembered {
                 Record::Renamed => all.rename = None,
                 Record::Left { memory } => {
                     all.left.insert(memory);
+                }
+                Record::Sealed { memory, id, absent } => {
+                    all.sealed.insert(memory.ino, SealedAs { memory, id, absent, current: true });
+                }
+                Record::Dropping { id } => {
+                    all.dropping.insert(id);
+                }
+                Record::Updating { id } => {
+                    all.updating.insert(id);
+                }
+                Record::Waiting { path, ino } => {
+                    all.waiting.insert(path, ino);
                 }
             }
         }
@@ -87,6 +119,8 @@ impl Vfs {
         let reshadow = remembered.rename.take().map(|intent| self.finish_rename(&intent)).transpose()?.flatten();
         let root = self.root.clone();
         self.recover_dir(&root, &RelPath::root(), &mut remembered, reshadow.as_ref(), &mut recovered)?;
+        self.recover_records(&remembered);
+        self.recover_waiting(&remembered);
         if let Some(journal) = &self.journal {
             journal.rewrite(|| self.live_records())?;
         }
@@ -132,6 +166,10 @@ impl Vfs {
     ) -> Result<()> {
         let memory = self.memory()?;
         dir.mirrored.store(true, Ordering::Release);
+        if let Some(stores) = &self.stores {
+            let listed = stores.listing(path)?;
+            remembered.entries.extend(listed.into_iter().map(|entry| (entry.id, entry)));
+        }
         for entry in memory.tree().list(path)? {
             let below = path.join(&entry.name);
             if entry.kind != FileKind::Directory {
@@ -161,6 +199,9 @@ impl Vfs {
         let tree = self.memory()?.tree();
         let attr = tree.stat(path)?;
         let Some((_, name)) = path.split() else { return Ok(()) };
+        if self.recover_sealed(dir, path, &attr, remembered)? {
+            return Ok(());
+        }
         let moved = renamed.is_some_and(|intent| [&intent.from, &intent.to].contains(&path));
         let verdict = self.judge(dir, path, &attr, remembered, moved)?;
         if matches!(verdict, Verdict::Outdated) {
@@ -169,12 +210,14 @@ impl Vfs {
             tree.unlink(path)?;
             return Ok(());
         }
-        let known = self.inodes.resident(attr.ino);
-        if known.is_none() {
+        let inode = self.inodes.resident(attr.ino).unwrap_or_else(|| {
             recovered.files += 1;
             recovered.bytes += attr.size;
+            self.recovered_inode(&attr)
+        });
+        if let Some(sealed) = remembered.sealed.get(&attr.ino) {
+            self.remember_sealed(&inode, sealed.id);
         }
-        let inode = known.unwrap_or_else(|| self.recovered_inode(&attr));
         match verdict {
             // Through a handle or mapping that outlived the daemon it can change, and nobody would tell us.
             Verdict::Clean(over) if !lease::is_unheld(&tree.open(path, Access::Read)?)? => {
@@ -194,6 +237,89 @@ impl Vfs {
             Verdict::Outdated => {}
         }
         Ok(())
+    }
+
+    /// Takes over a file of which a store holds the newest version; `false` if it is not one.
+    fn recover_sealed(
+        &self,
+        dir: &Arc<Inode>,
+        path: &RelPath,
+        attr: &Attr,
+        remembered: &mut Remembered,
+    ) -> Result<bool> {
+        let Some(sealed) = remembered.sealed.get(&attr.ino).filter(|sealed| sealed.current).copied() else {
+            return Ok(false);
+        };
+        let Some((_, name)) = path.split() else { return Ok(false) };
+        if !sealed.absent && sealed.memory != attr.identity() {
+            if let Some(known) = remembered.sealed.get_mut(&attr.ino) {
+                known.current = false;
+            }
+            return Ok(false);
+        }
+        if let Some(known) = self.inodes.resident(attr.ino) {
+            known.add_name(dir, name, None);
+            return Ok(true);
+        }
+        let tree = self.memory()?.tree();
+        let Some(entry) = remembered.entries.get(&sealed.id) else {
+            if sealed.absent {
+                tracing::warn!("{path}: its store is gone, and so is the file");
+                tree.unlink(path)?;
+            }
+            return Ok(sealed.absent);
+        };
+        let inode = self.recovered_inode(attr);
+        inode.add_name(dir, name, None);
+        inode.seal_is_current.store(true, Ordering::Release);
+        self.remember_sealed(&inode, sealed.id);
+        if sealed.absent {
+            // The daemon may have been killed while it gave the pages back.
+            let object = tree.open(path, Access::Write)?;
+            object.set_size(entry.size)?;
+            self.empty(&object, entry.size);
+            let atime = Time::At(attr.atime);
+            object.set_times(Times { atime, mtime: Time::At(entry.mtime) })?;
+            inode.absent.store(true, Ordering::Release);
+        } else {
+            self.count_clean(&inode, attr.blocks * 512);
+        }
+        Ok(true)
+    }
+
+    fn remember_sealed(&self, inode: &Arc<Inode>, id: SealedId) {
+        inode.content.write().sealed = Some(Sealed::new(id));
+        self.seals.by_id.insert(id, inode.clone());
+    }
+
+    /// Finishes what was under way between the trees and the stores.
+    fn recover_records(&self, remembered: &Remembered) {
+        for id in remembered.dropping.iter().filter(|id| self.sealed_inode(**id).is_none()) {
+            if remembered.entries.contains_key(id) {
+                self.remove_sealed(*id);
+            } else {
+                // Its store has not been read yet: it goes when that is.
+                self.seals.dropped.insert(*id);
+            }
+        }
+        for id in &remembered.updating {
+            let Some(inode) = self.sealed_inode(*id).filter(|inode| inode.is_sealed()) else { continue };
+            if let Err(e) = self.update_sealed(&inode) {
+                tracing::error!("a store's table could not follow a change of names: {e}");
+            }
+        }
+    }
+
+    /// Plain files that were to be sealed, where they still lie.
+    fn recover_waiting(&self, remembered: &Remembered) {
+        for (path, ino) in &remembered.waiting {
+            if let Ok((inode, _)) = self.walk(path)
+                && inode.place() == (Place { tier: Tier::Disk, dev: self.root.place().dev, ino: *ino })
+                && self.wants_seal(&inode)
+            {
+                self.seals.waiting.insert(inode.ino, inode);
+            }
+        }
     }
 
     fn recovered_inode(&self, attr: &Attr) -> Arc<Inode> {

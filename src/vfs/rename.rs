@@ -29,12 +29,12 @@ pub enum RenameMode {
 }
 
 /// One end of a rename.
-struct End {
+pub(super) struct End {
     dir: Arc<Inode>,
     name: Box<Name>,
-    path: RelPath,
-    layers: Layers,
-    inode: Option<Arc<Inode>>,
+    pub(super) path: RelPath,
+    pub(super) layers: Layers,
+    pub(super) inode: Option<Arc<Inode>>,
     /// The memory name's shadow, where there is a memory name.
     over: Option<Identity>,
     /// The disk file has lost this name for good, although memory alone was renamed.
@@ -68,6 +68,10 @@ impl Vfs {
             return Err(Error::Forbidden("this name is scopefs' own"));
         }
         let (from_dir, to_dir) = (self.dir_inode(parent)?, self.dir_inode(new_parent)?);
+        self.follow_into_stores(&from_dir, name, &to_dir, new_name)?;
+        if mode == RenameMode::Exchange {
+            self.follow_into_stores(&to_dir, new_name, &from_dir, name)?;
+        }
         if mode == RenameMode::Replace {
             self.go_home_first(&from_dir, name, &to_dir, new_name)?;
         }
@@ -75,6 +79,8 @@ impl Vfs {
             let _names = self.namespace.write();
             let from = self.end(from_dir, name)?;
             let mut to = self.end(to_dir, new_name)?;
+            self.check_outside_stores(&from.path)?;
+            self.check_outside_stores(&to.path)?;
             self.check_rename(&from, &to, mode)?;
             if from.inode.as_ref().map(|inode| inode.ino) == to.inode.as_ref().map(|inode| inode.ino) {
                 // Two names of one file: POSIX wants both to stay.
@@ -96,7 +102,7 @@ impl Vfs {
         let inode = {
             let _names = self.namespace.read();
             let from = match self.find(dir, name, false) {
-                Ok((inode, _)) if inode.tier() == Tier::Memory => inode,
+                Ok((inode, _)) if inode.in_mirror() => inode,
                 _ => return Ok(()),
             };
             let below = self.disk.tree().find(&self.dir_path(to_dir)?.join(to_name))?;
@@ -182,12 +188,14 @@ impl Vfs {
             memory: (self.memory_ino(from)?, self.memory_ino(to)?),
         };
         self.forget_dirs(from, to);
+        let forsaken = self.announce(from, to, exchange)?;
         let node = to.inode.as_ref().filter(|_| !to.is_dir()).and_then(|lost| self.node_of(lost, &to.path));
         let renamed = self.rename_trees(from, to, &intent);
         // Again, because whoever walks without the lock may have opened one in between.
         self.forget_dirs(from, to);
         to.parted = renamed?;
-        self.renamed(from, to, exchange, &intent, node)
+        self.renamed(from, to, exchange, &intent, node)?;
+        self.stores_follow(from, to, exchange, forsaken)
     }
 
     fn forget_dirs(&self, from: &End, to: &End) {
@@ -240,7 +248,9 @@ impl Vfs {
             Some(_) => disk.nlink > 1 && disk.kind == FileKind::Regular && to.own_disk() != 0,
             None => self.lives_on(lost, disk.nlink),
         };
-        if !lives_on {
+        // What a store holds will not be published over it.
+        let sealed = to.own_disk() != 0 && from.inode.as_ref().is_some_and(|inode| inode.is_sealed());
+        if !lives_on && !sealed {
             return Ok(false);
         }
         self.disk.tree().unlink(&to.path)?;
@@ -370,7 +380,7 @@ impl Vfs {
         if let Some(disk) = to.layers.disk.filter(|disk| disk.nlink > 1) {
             self.follow_links(lost, to.memory(), &disk.identity())?;
         }
-        let last = if lost.tier() == Tier::Memory { to.layers.memory } else { to.layers.disk };
+        let last = if lost.in_mirror() { to.layers.memory } else { to.layers.disk };
         if let Some(last) = last
             && (last.nlink == 1 || lost.kind == FileKind::Directory)
         {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::inode::{Inode, Reason};
 use super::journal::Record;
 use super::{Error, MoveError, Result, Vfs};
+use crate::backend::zarr::StoreFigures;
 use crate::model::{Attr, Identity, RelPath, State, Tier};
 
 /// Failures kept for `status`; older ones make room.
@@ -60,6 +61,14 @@ pub struct Figures {
     pub conflicts: Vec<RelPath>,
     /// The home has no room for more.
     pub home_full: bool,
+    /// What the known stores hold.
+    pub stores: StoreFigures,
+    /// Files sealed since the mount began.
+    pub sealed_files: u64,
+    /// Their bytes.
+    pub sealed_bytes: u64,
+    /// Files that could not be held as chunks.
+    pub refused: u64,
 }
 
 /// All there is to say about one file.
@@ -97,10 +106,14 @@ impl Vfs {
             failures: self.failures.lock().clone(),
             conflicts: self.conflicts.lock().clone(),
             home_full: self.budget.is_home_full(),
+            stores: self.stores.as_ref().map(|stores| stores.figures()).unwrap_or_default(),
+            sealed_files: self.counters.sealed_files.load(Ordering::Relaxed),
+            sealed_bytes: self.counters.sealed_bytes.load(Ordering::Relaxed),
+            refused: self.counters.refused.load(Ordering::Relaxed),
             ..Figures::default()
         };
         let now = self.now();
-        for inode in self.inodes.residents() {
+        for inode in self.inodes.residents().into_iter().filter(|inode| !inode.is_absent()) {
             let attr = {
                 let _names = self.namespace.read();
                 self.attr(&inode)
@@ -120,17 +133,23 @@ impl Vfs {
 
     /// Rule, tier, state and reason of the file at `path`.
     pub fn explain(&self, path: &RelPath) -> Result<Explained> {
+        self.load_stores_to(path)?;
         let _names = self.namespace.read();
         let (inode, attr) = self.walk(path)?;
         let decision = self.router.decide(path);
+        let mut reason = format!("{}; {}", why(inode.reason()), self.router.explain(&decision));
+        if let Some(refusal) = self.why_refused(&inode).filter(|_| !inode.is_sealed()) {
+            reason = format!("not sealed: {refusal}; {reason}");
+        }
+        let at = inode.sealed_id().filter(|_| inode.is_absent()).and_then(|id| self.stores.as_ref()?.stored_at(id));
         let explained = Explained {
             tier: inode.tier(),
             state: self.state(&inode),
             rule: self.rule_name(&inode),
-            reason: format!("{}; {}", why(inode.reason()), self.router.explain(&decision)),
+            reason,
             attr,
-            stored_at: path.clone(),
-            stored_size: attr.blocks * 512,
+            stored_size: at.as_ref().map_or(attr.blocks * 512, |at| at.stored_bytes),
+            stored_at: at.map_or_else(|| path.clone(), |at| at.store),
         };
         let ino = inode.ino;
         drop(inode);
@@ -140,10 +159,12 @@ impl Vfs {
 
     /// Files at and below `path`, for operations on whole trees.
     pub fn files_below(&self, path: &RelPath) -> Result<Vec<RelPath>> {
+        self.load_stores_to(path)?;
         let (inode, _) = {
             let _names = self.namespace.read();
             self.walk(path)?
         };
+        self.load_stores(&inode)?;
         if inode.kind != crate::model::FileKind::Directory {
             return Ok(vec![path.clone()]);
         }
@@ -167,6 +188,7 @@ impl Vfs {
 
     /// Moves the file at `path`.
     pub fn migrate_path(&self, path: &RelPath, tier: Tier) -> std::result::Result<(), MoveError> {
+        self.load_stores_to(path)?;
         let (inode, _) = {
             let _names = self.namespace.read();
             self.walk(path)?
@@ -221,6 +243,7 @@ impl Vfs {
                 let path = dir.join(&entry.name);
                 match entry.kind {
                     crate::model::FileKind::Directory if dir.is_root() && entry.name == super::OWN_DIR => {}
+                    kind if self.is_hidden(&path, kind) => {}
                     crate::model::FileKind::Directory => dirs.push(path),
                     crate::model::FileKind::Regular => {
                         files += 1;
@@ -247,16 +270,32 @@ impl Vfs {
 
     /// What the journal must say about the files in memory. Hold the namespace lock for writing.
     pub(super) fn live_records(&self) -> Vec<Record> {
-        let mut records = Vec::new();
+        let waiting = self.seals.waiting.iter();
+        let mut records: Vec<Record> =
+            waiting.filter_map(|entry| Some(Record::Waiting { path: entry.path()?, ino: entry.place().ino })).collect();
         for inode in self.inodes.residents() {
             let memory = inode.place().ino;
+            if let Some(id) = inode.sealed_id().filter(|_| !inode.is_sealed())
+                && let Some(attr) =
+                    inode.path().and_then(|path| self.memory.as_ref()?.tree().find(&path).ok().flatten())
+            {
+                // An older version is in the store; the next one takes its place.
+                records.push(Record::Sealed { memory: attr.identity(), id, absent: false });
+                records.push(Record::Dirty { memory });
+            }
             for dentry in inode.names.read().iter() {
                 if dentry.over.is_some() {
                     records.push(over_record(memory, &dentry.parent, &dentry.name, dentry.over));
                 }
             }
             // A write that makes it dirty after this look waits to append its record, which then follows ours.
-            if !inode.is_dirty()
+            if inode.is_sealed()
+                && let Some(id) = inode.sealed_id()
+                && let Some(path) = inode.path()
+                && let Some(attr) = self.memory.as_ref().and_then(|memory| memory.tree().find(&path).ok().flatten())
+            {
+                records.push(Record::Sealed { memory: attr.identity(), id, absent: inode.is_absent() });
+            } else if !inode.is_dirty()
                 && let Some(path) = inode.path()
                 && let Some(attr) = self.memory.as_ref().and_then(|memory| memory.tree().find(&path).ok().flatten())
             {
@@ -286,5 +325,7 @@ fn why(reason: Reason) -> &'static str {
         Reason::Linked => "on disk because it has several names there",
         Reason::OtherFileSystem => "on disk because its directory is on another file system than the workspace",
         Reason::NoMemoryTier => "on disk because this mount has no memory tier",
+        Reason::Sealed => "sealed when it came to rest",
+        Reason::Unsealed => "was sealed, and somebody writes to it",
     }
 }

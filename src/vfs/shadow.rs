@@ -1,6 +1,7 @@
 //! What memory names shadow, when the disk files under them change through us.
 
 use super::inode::{Dentry, Inode};
+use super::journal::Record;
 use super::report::over_record;
 use super::{Result, Vfs};
 use crate::model::Identity;
@@ -20,6 +21,26 @@ impl Vfs {
                 self.note(&over_record(memory, &dentry.parent, &dentry.name, Some(now)))?;
                 inode.add_name(&dentry.parent, &dentry.name, Some(now));
             }
+        }
+        Ok(())
+    }
+
+    /// Notes new identities of a clean file whose inode changed on both sides alike.
+    pub(super) fn refresh_clean(
+        &self,
+        inode: &Inode,
+        memory: crate::model::Identity,
+        over: crate::model::Identity,
+    ) -> Result<()> {
+        self.note_shadows(inode, memory.ino, over)?;
+        self.note(&Record::Clean { memory })
+    }
+
+    /// Notes that all names of a memory file shadow this version.
+    pub(super) fn note_shadows(&self, inode: &Inode, memory: u64, over: crate::model::Identity) -> Result<()> {
+        for dentry in inode.names.write().iter_mut() {
+            dentry.over = Some(over);
+            self.note(&over_record(memory, &dentry.parent, &dentry.name, Some(over)))?;
         }
         Ok(())
     }

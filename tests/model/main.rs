@@ -23,10 +23,15 @@ fn cases() -> u32 {
     std::env::var("SCOPEFS_MODEL_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(256)
 }
 
-fn setup(passthrough: bool) -> impl Strategy<Value = Setup> {
+fn setup(passthrough: bool, sealing: bool) -> impl Strategy<Value = Setup> {
     // So small that files outgrow it, or so large that they do not.
     let limit = prop_oneof![1 => Just(256u64 << 10), 1 => Just(64 << 20)];
-    limit.prop_map(move |limit| Setup { limit, passthrough, rules: op::RULES })
+    limit.prop_map(move |limit| Setup {
+        limit,
+        passthrough,
+        rules: if sealing { op::SEALING_RULES } else { op::RULES },
+        sealing,
+    })
 }
 
 /// Steps, shown one to a line.
@@ -52,16 +57,16 @@ fn run(setup: &Setup, every: usize, ops: &[Op]) -> Result<(), String> {
     model.restart(true).map_err(|e| format!("at the end: {e}"))
 }
 
-fn agree(passthrough: bool) {
+fn agree(passthrough: bool, sealing: bool) {
     let regressions = "tests/model/regressions.txt";
     let config = Config {
-        cases: cases() / 2,
+        cases: cases() / 4,
         max_shrink_iters: 4000,
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(regressions))),
         ..Config::default()
     };
     let strategy = (
-        setup(passthrough),
+        setup(passthrough, sealing),
         prop_oneof![Just(1usize), Just(5)],
         prop::collection::vec(op::op(), 1..80).prop_map(Steps),
     );
@@ -74,10 +79,20 @@ fn agree(passthrough: bool) {
 
 #[test]
 fn whatever_happens_the_tree_is_that_of_a_plain_directory() {
-    agree(false);
+    agree(false, false);
 }
 
 #[test]
 fn whatever_happens_the_tree_is_that_of_a_plain_directory_where_the_kernel_serves_files() {
-    agree(true);
+    agree(true, false);
+}
+
+#[test]
+fn whatever_happens_the_tree_is_that_of_a_plain_directory_where_files_are_sealed() {
+    agree(false, true);
+}
+
+#[test]
+fn whatever_happens_the_tree_is_that_of_a_plain_directory_where_files_are_sealed_and_the_kernel_serves_some() {
+    agree(true, true);
 }

@@ -30,6 +30,25 @@ match = "**"
 backend = "auto"
 "#;
 
+/// The same, with everything else sealed when it rests.
+pub const SEALING_RULES: &str = r#"
+[zarr]
+settle = "1s"
+
+[[rule]]
+match = "e/**"
+backend = "disk"
+
+[[rule]]
+match = "**/s/**"
+backend = "memory"
+durability = "scratch"
+
+[[rule]]
+match = "**"
+backend = "zarr"
+"#;
+
 pub type Path = usize;
 pub type Slot = usize;
 
@@ -231,7 +250,7 @@ fn attributes() -> impl Strategy<Value = Op> {
 
 fn moves() -> impl Strategy<Value = Op> {
     prop_oneof![
-        6 => (file(), prop_oneof![Just(Tier::Memory), Just(Tier::Disk)]).prop_map(|(path, tier)| Op::Migrate(path, tier)),
+        6 => (file(), prop_oneof![Just(Tier::Memory), Just(Tier::Disk), Just(Tier::Zarr)]).prop_map(|(path, tier)| Op::Migrate(path, tier)),
         2 => prop_oneof![Just(4096u64), Just(u64::MAX)].prop_map(Op::Relieve),
         2 => Just(Op::WriteBehind),
         1 => Just(Op::FlushAll),

@@ -27,7 +27,7 @@ pub fn errno(error: &Error) -> i32 {
         Error::NoSpace(_) => libc::ENOSPC,
         Error::Busy(_) => libc::EBUSY,
         Error::NoAttribute => libc::ENODATA,
-        Error::Unsupported(_) => libc::EOPNOTSUPP,
+        Error::Unsupported(_) | Error::Refused(_) => libc::EOPNOTSUPP,
         Error::Io(e) => e.raw_os_error().unwrap_or(libc::EIO),
     }
 }

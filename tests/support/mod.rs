@@ -4,6 +4,7 @@
 #![allow(dead_code, unused_imports, reason = "each test binary uses its own part of it")]
 
 mod kernel;
+mod stores;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use scopefs::route;
 use scopefs::vfs::{Budget, Gauge, Parts, Recovered, Vfs};
 
 pub use kernel::{Handle, Kernel, errno};
+pub use stores::{NOT_AN_IMAGE, Shelf, ShelfStores};
 
 /// What a file system is made of.
 #[derive(Debug, Clone)]
@@ -28,11 +30,13 @@ pub struct Setup {
     pub passthrough: bool,
     /// Rules, as TOML.
     pub rules: &'static str,
+    /// Whether there are stores.
+    pub sealing: bool,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Setup { limit: 64 << 20, passthrough: false, rules: "" }
+        Setup { limit: 64 << 20, passthrough: false, rules: "", sealing: false }
     }
 }
 
@@ -70,6 +74,8 @@ pub struct World {
     tmpfs: OwnedFd,
     pub figures: Arc<Figures>,
     pub clock: Arc<ManualClock>,
+    /// What is sealed, as it lies on disk.
+    pub shelf: Arc<Shelf>,
     pub setup: Setup,
 }
 
@@ -91,7 +97,13 @@ impl World {
             home_free: AtomicU64::new(1 << 40),
         });
         let workspace = tempfile::tempdir().expect("a temporary directory");
-        Some(World { workspace, tmpfs, figures, clock: Arc::new(ManualClock::default()), setup })
+        Some(World { workspace, tmpfs, figures, clock: Arc::new(ManualClock::default()), shelf: Arc::default(), setup })
+    }
+
+    /// The same workspace after the machine lost power: what was in memory is gone.
+    pub fn with_memory_lost(self) -> World {
+        let tmpfs = private_tmpfs().expect("there was one before");
+        World { tmpfs, ..self }
     }
 
     /// A file system over the workspace and whatever the memory tier holds.
@@ -106,6 +118,8 @@ impl World {
         Vfs::new(Parts {
             disk: Disk::new(root, staging),
             memory: Some(Memory::new(open_dir(&self.tmpfs, ".")).expect("the memory tier")),
+            stores: self.setup.sealing.then(|| ShelfStores::boxed(&self.shelf)),
+            show_stores: false,
             router,
             budget: Budget::new(Box::new(FigureGauge(self.figures.clone())), self.setup.limit, 0.8, 0.7),
             clock: self.clock.clone(),

@@ -3,6 +3,7 @@
 mod moves;
 mod names;
 mod restart;
+mod sealing;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::XattrFlags;
+use scopefs::backend::ByteSource;
 use scopefs::model::Tier;
 use scopefs::vfs::{MoveError, OpenFlags};
 
@@ -145,6 +146,62 @@ fn a_file_that_the_kernel_maps_is_not_moved() {
     drop(mapping);
     kernel.migrate("a", Tier::Disk).expect("nothing holds it now");
     assert_eq!(kernel.read("a").expect("reads"), b"bytes");
+}
+
+#[test]
+fn a_clean_copy_that_is_mapped_is_not_dropped_for_a_link() {
+    let world = world!(passthrough: true);
+    std::fs::write(world.path("a"), b"bytes").expect("writes");
+    let kernel = Kernel::new(world.mount().0);
+    kernel.migrate("a", Tier::Memory).expect("moves");
+    let handle = kernel.open("a", OpenFlags::default()).expect("opens");
+    let mapping = handle.mapped().expect("a reader in calm memory is served by the kernel");
+    kernel.close(handle);
+    kernel.link("a", "b").expect("links");
+    let writer = kernel.open("b", WRITE).expect("opens");
+    kernel.write_at(&writer, 0, b"BY").expect("writes");
+    kernel.close(writer);
+    let mut seen = [0; 5];
+    mapping.read_at(&mut seen, 0).expect("reads");
+    assert_eq!(&seen, b"BYtes", "the mapping shows what was written after it");
+}
+
+#[test]
+fn a_move_waits_for_handles_that_are_being_closed() {
+    for tier in [Tier::Disk, Tier::Memory] {
+        let world = world!(passthrough: true);
+        std::fs::write(world.path("a"), b"bytes").expect("writes");
+        let kernel = Kernel::new(world.mount().0);
+        for _ in 0..100 {
+            kernel.migrate("a", if tier == Tier::Disk { Tier::Memory } else { Tier::Disk }).expect("moves back");
+            let handle = kernel.open("a", OpenFlags::default()).expect("opens");
+            let (fh, vfs) = (handle.fh, kernel.vfs.clone());
+            // The program has closed it, and only its end has yet to be told.
+            drop(handle);
+            std::thread::scope(|scope| {
+                scope.spawn(move || vfs.release(fh));
+                kernel.migrate("a", tier).expect("nobody holds the file");
+            });
+        }
+    }
+}
+
+#[test]
+fn a_file_that_moved_keeps_its_number_when_another_takes_its_old_disk_inode() {
+    let world = world!();
+    std::fs::write(world.path("a"), b"older").expect("writes");
+    let kernel = Kernel::new(world.mount().0);
+    let ino = kernel.stat("a").expect("stats").ino;
+    kernel.migrate("a", Tier::Memory).expect("moves");
+    kernel.write("a", b"newer").expect("writes");
+    kernel.migrate("a", Tier::Disk).expect("moves");
+    kernel.forget(&[]);
+    // Where the file system gives a freed inode to the next file, one of these has it.
+    for n in 0..20 {
+        std::fs::write(world.path(&n.to_string()), b"another").expect("writes");
+        assert_ne!(kernel.stat(&n.to_string()).expect("stats").ino, ino);
+    }
+    assert_eq!(kernel.stat("a").expect("stats").ino, ino);
 }
 
 #[test]

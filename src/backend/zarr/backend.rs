@@ -15,7 +15,7 @@ use super::stores::{
     Batch, SealError, SealedEntry, SealedId, StoreFigures, StoredAt, Stores, Within,
 };
 use super::table::{Attributes, Rebuilt, RecordId};
-use super::{tidy, within};
+use super::{due, tidy, within};
 use crate::backend::ByteSource;
 use crate::config;
 use crate::model::RelPath;
@@ -37,23 +37,32 @@ pub struct Zarr {
 }
 
 impl Zarr {
-    /// The stores below `root`, with temporary files in `staging`, which nobody else uses or empties: a directory on the
-    /// same file system. `patterns` are those of plates from the configuration ([`Recogniser::new`]).
+    /// The stores below `root`, with temporary files in `staging`, a directory on the same file system that nobody else
+    /// uses or empties; `None` for a workspace that is only read. `patterns` are those of plates from the configuration
+    /// ([`Recogniser::new`]).
     ///
     /// What an earlier run left in `staging` is put in place or removed.
-    pub fn new(root: OwnedFd, staging: OwnedFd, config: &config::Zarr, patterns: &[String]) -> io::Result<Zarr> {
+    pub fn new(
+        root: OwnedFd,
+        staging: Option<OwnedFd>,
+        config: &config::Zarr,
+        patterns: &[String],
+    ) -> io::Result<Zarr> {
         Zarr::with_hook(root, staging, config, patterns, None)
     }
 
     /// The same, with something that is called at each step of a commit.
     pub(super) fn with_hook(
         root: OwnedFd,
-        staging: OwnedFd,
+        staging: Option<OwnedFd>,
         config: &config::Zarr,
         patterns: &[String],
         hook: Option<Hook>,
     ) -> io::Result<Zarr> {
         let recogniser = Recogniser::new(patterns).map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
+        let writable = staging.is_some();
+        // Nothing is ever staged where nothing is written: any directory will do.
+        let staging = staging.map_or_else(|| root.try_clone(), Ok)?;
         let files = Files::new(root, staging)?;
         let filter = match config.filter {
             config::Filter::Auto => FilterChoice::Auto,
@@ -61,9 +70,16 @@ impl Zarr {
             config::Filter::Shuffle => FilterChoice::Always(Filter::Shuffle),
             config::Filter::Bitshuffle => FilterChoice::Always(Filter::BitShuffle),
         };
-        let ground = Arc::new(Ground { files, version: config.ngff, filter, hook });
-        tidy::finish_left(&ground)?;
+        let ground = Arc::new(Ground { files, version: config.ngff, filter, writable, hook });
+        if writable {
+            due::finish_left(&ground)?;
+        }
         Ok(Zarr { registry: Registry::new(ground.clone()), ground, recogniser })
+    }
+
+    /// Fails where nothing may be written.
+    pub(super) fn check_writable(&self) -> io::Result<()> {
+        if self.ground.writable { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::EROFS)) }
     }
 
     /// Refuses a file whose chunks would not find room, before anything is written.
@@ -119,6 +135,7 @@ impl Stores for Zarr {
     }
 
     fn update(&self, entry: &SealedEntry) -> io::Result<()> {
+        self.check_writable()?;
         let store = self.store(entry.id)?;
         let base = store.base();
         let mut state = store.state.lock();
@@ -134,6 +151,7 @@ impl Stores for Zarr {
     }
 
     fn remove(&self, id: SealedId) -> io::Result<()> {
+        self.check_writable()?;
         let store = self.store(id)?;
         remove_record(&store, RecordId(id.record))?;
         self.registry.forget_unused(&store);
@@ -168,12 +186,15 @@ impl Stores for Zarr {
     }
 
     fn tidy(&self) -> io::Result<()> {
+        if !self.ground.writable {
+            return Ok(());
+        }
         self.registry.all().iter().try_for_each(|store| tidy::tidy(store))
     }
 
     fn finish(&self) -> io::Result<()> {
         self.tidy()?;
-        self.ground.files.sync_all()
+        if self.ground.writable { self.ground.files.sync_all() } else { Ok(()) }
     }
 
     fn set_cache(&self, _bytes: u64) {}

@@ -93,6 +93,7 @@ impl<'z> Sealer<'z> {
 
 impl Batch for Sealer<'_> {
     fn add(&self, subject: Subject, source: &dyn ByteSource) -> Result<Ticket, SealError> {
+        self.zarr.check_writable()?;
         let planned = self.plan(&subject, source).map_err(no_space)?;
         let mut all = self.planned.lock();
         all.push(Some(planned));

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::sync::Arc;
 
-use super::Zarr;
+use super::{Zarr, due};
 use super::batch::{Held, Planned, no_space};
 use super::ground::below;
 use super::marker::Kind;
@@ -49,6 +49,13 @@ pub(super) fn commit(zarr: &Zarr, planned: Vec<(Ticket, Planned)>) -> Vec<Answer
         let tickets = stores.into_values().flat_map(|(_, files)| files).map(|(ticket, _)| ticket);
         return tickets.map(|ticket| (ticket, Err(again(&e)))).collect();
     }
+    let note = match due::note(&zarr.ground, stores.values().map(|(store, _)| store.place())) {
+        Ok(note) => note,
+        Err(e) => {
+            let tickets = stores.into_values().flat_map(|(_, files)| files).map(|(ticket, _)| ticket);
+            return tickets.map(|ticket| (ticket, Err(again(&e)))).collect();
+        }
+    };
     let mut replaced = Vec::new();
     let mut held = Vec::new();
     for (store, files) in stores.values_mut().map(|(store, files)| (store.clone(), std::mem::take(files))) {
@@ -66,6 +73,9 @@ pub(super) fn commit(zarr: &Zarr, planned: Vec<(Ticket, Planned)>) -> Vec<Answer
     stores.values().for_each(|(store, _)| zarr.registry.forget_unused(store));
     if let Err(e) = zarr.ground.files.sync_all() {
         return answers.into_iter().map(|(ticket, answer)| (ticket, answer.and(Err(again(&e))))).collect();
+    }
+    if answers.iter().all(|(_, answer)| answer.is_ok()) {
+        note.done();
     }
     answers.sort_by_key(|(ticket, _)| *ticket);
     answers
@@ -127,6 +137,7 @@ fn prepare(store: &Store, state: &mut State, files: &[(Ticket, Planned)]) -> io:
         }
     }
     store.create(state)?;
+    store.declare_literals(state)?;
     match store.kind {
         Kind::Plate => super::grow::prepare_plate(store, state, files),
         _ => super::grow::prepare_images(store, state, files),

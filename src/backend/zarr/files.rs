@@ -114,6 +114,26 @@ impl Files {
         Ok(true)
     }
 
+    /// A durable file in the staging directory, whose name begins with `prefix`.
+    pub fn note(&self, prefix: &str, bytes: &[u8]) -> io::Result<OsString> {
+        let staged = self.stage(bytes)?;
+        staged.sync()?;
+        let mut name = OsString::from(prefix);
+        name.push(&staged.name);
+        sys::renameat(&*self.staging, &staged.name, &*self.staging, &name)?;
+        staged.keep();
+        Ok(name)
+    }
+
+    /// All of a file of at most `most` bytes in the staging directory.
+    pub fn read_left(&self, name: &OsStr, most: usize) -> io::Result<Vec<u8>> {
+        let object = self.open_left(name)?;
+        let mut bytes = vec![0; usize::try_from(object.size()?).map_or(most, |size| size.min(most))];
+        let got = object.read_at(&mut bytes, 0)?;
+        bytes.truncate(got);
+        Ok(bytes)
+    }
+
     /// Names of all that is in the staging directory.
     pub fn left(&self) -> io::Result<Vec<OsString>> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;

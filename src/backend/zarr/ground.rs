@@ -24,6 +24,8 @@ pub(super) struct Ground {
     /// Version of new stores.
     pub version: Ngff,
     pub filter: FilterChoice,
+    /// The workspace may be written to.
+    pub writable: bool,
     pub hook: Option<Hook>,
 }
 

@@ -12,8 +12,10 @@ use super::ngff::{
     describe_series, describe_well,
 };
 use super::numbering::{parse_field, well_path};
+use super::pages::bytes_spec;
 use super::plan::ImagePlan;
 use super::store::{OWN, State, Store};
+use super::table::LITERALS;
 use crate::model::RelPath;
 use crate::plate::WellPosition;
 
@@ -41,6 +43,16 @@ impl Store {
         edit_group(&self.ground, (&place, &below(&place, OWN)), self.version, |document| {
             state.marker.write(document.attributes())
         })
+    }
+
+    /// Makes the array of literal bytes declare as many chunks as were given out, in doublings.
+    pub fn declare_literals(&self, state: &mut State) -> io::Result<()> {
+        if state.next_literal > state.literals_declared {
+            let extent = state.next_literal.next_power_of_two();
+            put_array(&self.ground, &below(&self.place(), LITERALS), &bytes_spec(self.version, extent))?;
+            state.literals_declared = extent;
+        }
+        Ok(())
     }
 
     /// Makes the arrays of an image, or brings them to the image's extents.

@@ -11,6 +11,7 @@ mod choose;
 pub mod codec;
 mod commit;
 mod documents;
+mod due;
 pub mod files;
 mod ground;
 mod grow;

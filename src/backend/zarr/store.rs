@@ -50,6 +50,10 @@ pub(super) struct State {
     pub next_image: u64,
     pub next_record: u64,
     pub next_literal: u64,
+    /// Chunks of literal bytes that the array's metadata declares.
+    pub literals_declared: u64,
+    /// Time points that files have.
+    pub times_used: u64,
     /// It is on disk.
     pub created: bool,
     /// It was removed while somebody held it.
@@ -106,13 +110,17 @@ impl Store {
             dues.extend(page.dues.iter().cloned());
             records.extend(records_of(place, number, page));
         })?;
-        redo(ground, place, &dues);
+        if ground.writable {
+            redo(ground, place, &dues);
+        }
         for (number, record) in records {
             if state.pages.home(record.id) == Some(number) {
                 state.load(ground, &shared, version, &record);
             }
         }
-        state.forget_due(ground, place, &dues);
+        if ground.writable {
+            state.forget_due(ground, place, &dues);
+        }
         state.next_record = state.next_record.max(state.marker.next_record);
         state.next_image = state.next_image.max(highest_group(ground, place)?);
         let store =
@@ -185,6 +193,8 @@ impl State {
             images: BTreeMap::new(),
             next_image: 0,
             next_literal: 0,
+            literals_declared: 0,
+            times_used: 0,
             created: false,
             gone: false,
             reserved: 0,
@@ -214,6 +224,7 @@ impl State {
         if let Some(recipe) = recipe {
             let highest = literal_ids(record, recipe).max().map_or(0, |id| id + 1);
             self.next_literal = self.next_literal.max(highest);
+            self.see_times(record, recipe);
             if self.marker.kind == Kind::Plate {
                 for path in chunk_paths(version, record, recipe) {
                     match self.claims.get(&hash(&path)) {
@@ -231,6 +242,17 @@ impl State {
             *newest = record.id.0.max(*newest);
         }
         self.entries.insert(record.id.0, Arc::new(entry));
+    }
+
+    /// Notes how far the time axis of a plate is really used.
+    fn see_times(&mut self, record: &Record, recipe: &Recipe) {
+        if self.marker.plate.as_ref().is_some_and(|plate| plate.extent_t.is_some()) {
+            let full = recipe.chunks.iter().filter(|chunk| {
+                record.arrays.get(chunk.array as usize).is_some_and(|array| !array.derived)
+            });
+            let last = full.filter_map(|chunk| chunk.coords.first()).max().map_or(0, |time| time + 1);
+            self.times_used = self.times_used.max(last);
+        }
     }
 
     /// Lets go of a record: the images that have no record any more.

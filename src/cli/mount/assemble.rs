@@ -85,6 +85,8 @@ fn open_vfs(
     let (vfs, recovered) = Vfs::new(vfs::Parts {
         disk: Disk::new(directory(root, ".")?, staging),
         memory,
+        stores: None,
+        show_stores: false,
         router: parts.router.clone(),
         budget,
         clock: Arc::new(SystemClock::default()),

@@ -238,6 +238,9 @@ fn leave(workspace: Workspace, empty: bool) {
     }
 }
 
+/// Size of the tmpfs that holds names alone, in bytes; none of its pages is ever used by a file.
+const NAMES_SIZE: u64 = 16 << 20;
+
 type Memory = (Option<Place>, pressure::Limit, PathBuf);
 
 /// The place in memory with its limit, and the directory for the socket, which a mount without memory has too.
@@ -256,7 +259,15 @@ fn open_memory(
         Ok((None, limit, place::runtime_dir(&id).map_err(failed)?))
     };
     if request.options.read_only {
-        return none("mounted read-only");
+        let (_, limit, runtime_dir) = none("mounted read-only")?;
+        // For the names of sealed files; no file's bytes come there.
+        return match place::open_or_create(&id.for_reading(), NAMES_SIZE) {
+            Ok(place) => Ok((Some(place), limit, runtime_dir)),
+            Err(error) => {
+                note(format!("files in OME-Zarr stores are not shown: {error}"));
+                Ok((None, limit, runtime_dir))
+            }
+        };
     }
     let (bytes, share) = match request.memory_limit.unwrap_or(config.memory.limit) {
         Limit::Default => (None, None),

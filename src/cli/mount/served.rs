@@ -13,6 +13,7 @@ use crate::control::{Answers, conflicts, failures, progress_of};
 use crate::control::{Counts, Event, FileError, Reply, Request, WirePath};
 use crate::fuse::{Mounted, Options, OwnFiles};
 use crate::materialize::Workers;
+use crate::model::RelPath;
 use crate::vfs::{self, Vfs};
 
 /// A [`Vfs`] that the kernel has mounted.
@@ -64,19 +65,29 @@ impl Served for MountedVfs {
         self.answers.answer(request, events)
     }
 
-    fn flush(&self, _plain: Option<&WirePath>, events: &mut dyn FnMut(Event)) -> Result<Counts, Vec<FileError>> {
+    fn flush(&self, plain: Option<&WirePath>, events: &mut dyn FnMut(Event)) -> Result<Counts, Vec<FileError>> {
         self.vfs.set_draining(true);
         let mut last = vfs::Progress::default();
         let mut tell = |progress: &vfs::Progress| {
             last = progress.clone();
             events(Event::Progress(progress_of(progress)));
         };
+        let mut errors = match plain {
+            Some(plain) => unseal(&self.vfs, plain, &mut tell),
+            None => Vec::new(),
+        };
         let failed = if self.over.load(Ordering::Acquire) {
             self.vfs.drain(&mut tell, &AtomicBool::new(false))
         } else {
             self.vfs.flush_all(&mut tell)
         };
-        let mut errors = failures(&failed);
+        errors.extend(failures(&failed));
+        if let Err(e) = self.vfs.finish_stores() {
+            errors.push(FileError::general(format!("a store could not be put in order: {e}")));
+        }
+        if self.over.load(Ordering::Acquire) {
+            self.vfs.forget_stubs();
+        }
         if let Err(e) = self.vfs.sync_disk() {
             errors.push(FileError::general(format!("the workspace's disk cannot be synced: {e}")));
         }
@@ -119,6 +130,17 @@ impl Served for MountedVfs {
     }
 }
 
+/// Makes what is sealed below `plain` plain files again.
+fn unseal(vfs: &Vfs, plain: &WirePath, tell: &mut dyn FnMut(&vfs::Progress)) -> Vec<FileError> {
+    let Some(under) = RelPath::from_path(plain.as_path()) else {
+        return vec![FileError::general(format!("{} is not a path inside the mount", plain.as_path().display()))];
+    };
+    match vfs.unseal_below(&under, tell) {
+        Ok(failed) => failures(&failed),
+        Err(e) => vec![FileError::general(format!("{under} cannot be unsealed: {e}"))],
+    }
+}
+
 /// Counts what is on disk once, in the background, for `status`.
 struct Counting {
     stop: Arc<AtomicBool>,
@@ -132,6 +154,7 @@ impl Counting {
         let count = move || {
             lower_priority();
             vfs.count_tree(&stopped);
+            vfs.adopt(&stopped);
         };
         let thread = Builder::new().name("scopefs-count".to_owned()).spawn(count)?;
         Ok(Counting { stop, thread: Mutex::new(Some(thread)) })

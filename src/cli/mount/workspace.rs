@@ -8,6 +8,7 @@
 //! .scopefs/lock          locked (flock) while a daemon serves the workspace; says which
 //! .scopefs/IN-MEMORY     where files are while no daemon runs, and what to do
 //! .scopefs/staging/      files on their way to their names
+//! .scopefs/chunks/       chunks on their way into stores; a store that was being changed may still want them
 //! ```
 //!
 //! All of it can be deleted while nothing is mounted. After a clean unmount it is gone.
@@ -27,6 +28,8 @@ use crate::vfs::OWN_DIR;
 
 /// Files on their way to their names, inside [`OWN_DIR`].
 pub const STAGING: &str = "staging";
+/// Chunks on their way into stores, inside [`OWN_DIR`].
+const CHUNKS: &str = "chunks";
 const MARKER: &str = "SCOPEFS.TAG";
 const IN_MEMORY: &str = "IN-MEMORY";
 const LOCK: &str = "lock";
@@ -85,9 +88,11 @@ impl Workspace {
         // Only now: an earlier daemon that was about to end may have taken the marker away until it let the lock go.
         mark(&dir, path)?;
         let root_lock = lock_root(&root, path)?;
-        match rustix::fs::mkdirat(&dir, STAGING, Mode::RWXU) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(error) => return Err(write_failure(path, error)),
+        for name in [STAGING, CHUNKS] {
+            match rustix::fs::mkdirat(&dir, name, Mode::RWXU) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(error) => return Err(write_failure(path, error)),
+            }
         }
         let own = Own { dir, _lock: lock };
         Ok(Workspace { root, path: path.to_path_buf(), _root_lock: root_lock, own: Some(own) })
@@ -100,7 +105,16 @@ impl Workspace {
 
     /// A directory on the workspace's file system for files on their way to their names; `None` if it is read-only.
     pub fn staging(&self) -> io::Result<Option<OwnedFd>> {
-        let open = |own: &Own| rustix::fs::openat(&own.dir, STAGING, DIR | OFlags::NOFOLLOW, Mode::empty());
+        self.own_part(STAGING)
+    }
+
+    /// The same, for chunks of stores.
+    pub fn chunks(&self) -> io::Result<Option<OwnedFd>> {
+        self.own_part(CHUNKS)
+    }
+
+    fn own_part(&self, name: &str) -> io::Result<Option<OwnedFd>> {
+        let open = |own: &Own| rustix::fs::openat(&own.dir, name, DIR | OFlags::NOFOLLOW, Mode::empty());
         Ok(self.own.as_ref().map(open).transpose()?)
     }
 
@@ -141,7 +155,8 @@ impl Workspace {
             other => other,
         };
         gone(rustix::fs::unlinkat(&own.dir, IN_MEMORY, AtFlags::empty()))?;
-        empty_staging(&own.dir)?;
+        empty_part(&own.dir, STAGING)?;
+        empty_part(&own.dir, CHUNKS)?;
         if names(&own.dir)?.iter().any(|name| name != MARKER && name != LOCK) {
             // The marker stays with it, or the next mount would refuse the directory.
             return Ok(gone(rustix::fs::unlinkat(&own.dir, LOCK, AtFlags::empty()))?);
@@ -192,7 +207,7 @@ fn own_dir(root: &OwnedFd, path: &Path) -> Result<OwnedFd, Failure> {
     let listed = names(&dir).map_err(|error| Failure::failed(format!("cannot read {}: {error}", shown.display())))?;
     // A daemon that ends takes the marker away before the lock; one that begins makes the lock before the marker, and
     // after a loss of power the marker may be empty: what holds only names of ours is ours.
-    let named = |name: &std::ffi::OsString| [MARKER, LOCK, IN_MEMORY, STAGING].iter().any(|own| name == own);
+    let named = |name: &std::ffi::OsString| [MARKER, LOCK, IN_MEMORY, STAGING, CHUNKS].iter().any(|own| name == own);
     let ours = is_marked(&dir) || (listed.iter().all(named) && !is_filled(&dir));
     if ours { Ok(dir) } else { Err(not_ours("holds files that are not those of scopefs")) }
 }
@@ -262,15 +277,15 @@ fn lock_root(root: &OwnedFd, path: &Path) -> Result<Option<OwnedFd>, Failure> {
 }
 
 /// Temporary files that never got their names. There are no directories among them.
-fn empty_staging(dir: &OwnedFd) -> io::Result<()> {
-    let staging = match rustix::fs::openat(dir, STAGING, DIR | OFlags::NOFOLLOW, Mode::empty()) {
+fn empty_part(dir: &OwnedFd, part: &str) -> io::Result<()> {
+    let staging = match rustix::fs::openat(dir, part, DIR | OFlags::NOFOLLOW, Mode::empty()) {
         Err(Errno::NOENT) => return Ok(()),
         other => other?,
     };
     for name in names(&staging)? {
         rustix::fs::unlinkat(&staging, &*name, AtFlags::empty())?;
     }
-    Ok(rustix::fs::unlinkat(dir, STAGING, AtFlags::REMOVEDIR)?)
+    Ok(rustix::fs::unlinkat(dir, part, AtFlags::REMOVEDIR)?)
 }
 
 /// Everything in a directory but itself and the one above.

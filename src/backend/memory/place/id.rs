@@ -38,6 +38,12 @@ impl WorkspaceId {
         (text.len() == 16 && digits).then(|| WorkspaceId(text.to_owned()))
     }
 
+    /// The id of what a read-only mount keeps in memory: names of sealed files, beside what an earlier mount may have
+    /// left under the workspace's own id.
+    pub fn for_reading(&self) -> WorkspaceId {
+        WorkspaceId(format!("{:016x}", xxh3_64(format!("{} read-only", self.0).as_bytes())))
+    }
+
     /// The 16 digits.
     pub fn as_str(&self) -> &str {
         &self.0

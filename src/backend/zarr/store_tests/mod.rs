@@ -41,7 +41,7 @@ impl Room {
     fn over(dir: TempDir, version: Ngff, hook: Option<Hook>) -> Room {
         let staging = open_dir(&dir.path().join(".scopefs/sealing"));
         let config = config::Zarr { ngff: version, ..config::Zarr::default() };
-        let zarr = Zarr::with_hook(open_dir(dir.path()), staging, &config, &[], hook).unwrap();
+        let zarr = Zarr::with_hook(open_dir(dir.path()), Some(staging), &config, &[], hook).unwrap();
         Room { dir, zarr }
     }
 

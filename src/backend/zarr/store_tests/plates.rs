@@ -45,6 +45,7 @@ fn a_plate_comes_back_byte_for_byte_before_and_after_a_remount() {
             room = room.again();
         }
         assert_eq!(room.staged(), 0);
+        assert_eq!(room.names("lab/P1").len(), 8);
         assert_eq!(room.zarr.figures().files, 8);
     }
 }

@@ -1,0 +1,191 @@
+//! What names mean for stores: records follow their files, and files that leave a store's reach are unsealed.
+
+use std::sync::Arc;
+
+use super::inode::Inode;
+use super::inode::Reason;
+use super::journal::Record;
+use super::rename::End;
+use super::{Error, Goal, MoveError, Result, Vfs};
+use crate::backend::zarr::SealedId;
+use crate::model::{FileKind, Name, RelPath};
+
+/// What a sealed file has lost.
+#[derive(Clone, Copy)]
+pub(super) enum Forsaken {
+    /// Its last name.
+    Wholly(SealedId),
+    /// One of its names.
+    PartOf,
+}
+
+impl Vfs {
+    /// Unseals what a rename takes out of the reach of its store: a record's names lie below the directory in which
+    /// the store stands. Not under the namespace lock.
+    pub(super) fn follow_into_stores(
+        &self,
+        dir: &Arc<Inode>,
+        name: &Name,
+        to_dir: &Arc<Inode>,
+        to_name: &Name,
+    ) -> Result<()> {
+        if self.stores.is_none() {
+            return Ok(());
+        }
+        let found = {
+            let _names = self.namespace.read();
+            self.find(dir, name, false)
+        };
+        let Ok((inode, _)) = found else { return Ok(()) };
+        if inode.kind != FileKind::Directory {
+            return self.stay_in_store(&inode, to_dir, to_name);
+        }
+        self.load_below(&inode)?;
+        let (from, to) = {
+            let _names = self.namespace.read();
+            (self.dir_path(dir)?.join(name), self.dir_path(to_dir)?.join(to_name))
+        };
+        for (file, id, path) in self.sealed_below(&from) {
+            let moves_along = self.store_is_below(id, &from);
+            if !moves_along && !path.below(&from, &to).is_some_and(|new| self.holds(id, &new)) {
+                self.unseal_wholly(&file)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A file gets a name: if its store cannot hold that, the file is unsealed first.
+    pub(super) fn stay_in_store(&self, inode: &Arc<Inode>, dir: &Arc<Inode>, name: &Name) -> Result<()> {
+        let Some(id) = inode.sealed_id() else { return Ok(()) };
+        let to = {
+            let _names = self.namespace.read();
+            self.dir_path(dir)?.join(name)
+        };
+        if self.holds(id, &to) { Ok(()) } else { self.unseal_wholly(inode) }
+    }
+
+    fn holds(&self, id: SealedId, name: &RelPath) -> bool {
+        self.stores.as_ref().is_some_and(|stores| stores.holds_name(id, name))
+    }
+
+    fn store_is_below(&self, id: SealedId, dir: &RelPath) -> bool {
+        let at = self.stores.as_ref().and_then(|stores| stores.stored_at(id));
+        at.is_some_and(|at| at.store.starts_with(dir) && at.store != *dir)
+    }
+
+    /// The file is a plain one from now on, and its record is gone.
+    fn unseal_wholly(&self, inode: &Arc<Inode>) -> Result<()> {
+        match self.depart(inode, Goal::Home, Reason::Unsealed) {
+            Ok(()) | Err(MoveError::NotThere) => Ok(()),
+            Err(MoveError::Held) => {
+                Err(Error::Busy("the kernel serves a sealed file that would have to leave its store"))
+            }
+            Err(MoveError::Failed(e)) => Err(e),
+        }
+    }
+
+    /// Files of which a store holds a version, at and below `dir`, with a path of each.
+    fn sealed_below(&self, dir: &RelPath) -> Vec<(Arc<Inode>, SealedId, RelPath)> {
+        let _names = self.namespace.read();
+        let all: Vec<_> = self.seals.by_id.iter().map(|entry| (entry.value().clone(), *entry.key())).collect();
+        all.into_iter()
+            .filter_map(|(inode, id)| {
+                let path = inode.paths().into_iter().find(|path| path.starts_with(dir))?;
+                Some((inode, id, path))
+            })
+            .collect()
+    }
+
+    /// The stores of all directories below one.
+    fn load_below(&self, dir: &Arc<Inode>) -> Result<()> {
+        self.load_stores(dir)?;
+        let fh = self.opendir(dir.ino)?;
+        let entries = self.readdir(fh, true);
+        self.releasedir(fh);
+        for entry in entries?.iter().filter(|entry| entry.kind == FileKind::Directory) {
+            if entry.name == "." || entry.name == ".." {
+                continue;
+            }
+            let found = {
+                let _names = self.namespace.read();
+                self.find(dir, &entry.name, false)
+            };
+            if let Ok((below, _)) = found {
+                self.load_below(&below)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Before the trees are changed: what will have to be done to records.
+    pub(super) fn announce(&self, from: &End, to: &End, exchange: bool) -> Result<Option<Forsaken>> {
+        for end in [from, to] {
+            if let Some(id) = end.inode.as_ref().and_then(|inode| inode.sealed_id()) {
+                self.note(&Record::Updating { id })?;
+            }
+        }
+        match &to.inode {
+            Some(lost) if !exchange && lost.kind != FileKind::Directory => {
+                let links = to.layers.memory.or(to.layers.disk).map_or(0, |attr| attr.nlink);
+                self.forsake(lost, links == 1)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// After both trees were changed: the records follow. Hold the namespace lock for writing.
+    pub(super) fn stores_follow(&self, from: &End, to: &End, exchange: bool, forsaken: Option<Forsaken>) -> Result<()> {
+        let Some(stores) = &self.stores else { return Ok(()) };
+        let ends = if exchange { vec![(from, to), (to, from)] } else { vec![(from, to)] };
+        if exchange {
+            // By way of a name that no directory can have.
+            let aside = RelPath::root().join(Name::new("\0"));
+            for (old, new) in [(&from.path, &aside), (&to.path, &from.path), (&aside, &to.path)] {
+                stores.dir_renamed(old, new);
+            }
+        }
+        for (end, other) in ends {
+            let Some(inode) = &end.inode else { continue };
+            if inode.kind != FileKind::Directory {
+                if inode.is_sealed() {
+                    self.update_sealed(inode)?;
+                }
+                continue;
+            }
+            if !exchange {
+                stores.dir_renamed(&end.path, &other.path);
+            }
+            let below: Vec<Arc<Inode>> = self.seals.by_id.iter().map(|entry| entry.value().clone()).collect();
+            for file in below.iter().filter(|file| file.is_sealed() && file.is_below(&other.path)) {
+                let along = file.sealed_id().is_some_and(|id| self.store_is_below(id, &other.path));
+                if !along {
+                    self.update_sealed(file)?;
+                }
+            }
+        }
+        match (&to.inode, forsaken) {
+            (Some(lost), what) => self.forsaken(lost, what),
+            (None, _) => Ok(()),
+        }
+    }
+
+    /// A sealed file is about to lose a name, and with `last` all of them: noted, so that a successor finishes it.
+    pub(super) fn forsake(&self, inode: &Inode, last: bool) -> Result<Option<Forsaken>> {
+        let Some(id) = inode.sealed_id() else { return Ok(None) };
+        self.note(&if last { Record::Dropping { id } } else { Record::Updating { id } })?;
+        Ok(Some(if last { Forsaken::Wholly(id) } else { Forsaken::PartOf }))
+    }
+
+    /// The name is gone: the store follows. What is open is removed from it with the last handle.
+    pub(super) fn forsaken(&self, inode: &Arc<Inode>, what: Option<Forsaken>) -> Result<()> {
+        match what {
+            Some(Forsaken::Wholly(id)) if inode.opens.lock().total == 0 => {
+                inode.content.write().sealed = None;
+                self.remove_sealed(id);
+                Ok(())
+            }
+            Some(Forsaken::PartOf) if inode.is_sealed() => self.update_sealed(inode),
+            _ => Ok(()),
+        }
+    }
+}

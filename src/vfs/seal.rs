@@ -1,0 +1,415 @@
+//! From memory or disk into a store.
+//!
+//! Files are sealed in batches, because one commit of the disk serves a batch as it serves a file. A file stays readable
+//! where it is all the while; one that is changed before the commit is left out, one that is changed behind it is
+//! sealed in the version that was read, and dirty. Files that cannot be chunks go to disk as they are, and are not tried
+//! again until they change.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use parking_lot::Mutex;
+
+use super::delta::Delta;
+use super::depart::copy_attributes;
+use super::identity::Place;
+use super::inode::{Dentry, Inode, Reason};
+use super::journal::Record;
+use super::rename::is_version;
+use super::report::over_record;
+use super::sealed::Sealed;
+use super::{Error, Goal, MoveError, Result, Vfs};
+use crate::backend::zarr::{Batch, SealError, SealedId, Subject, Ticket};
+use crate::backend::{Access, Backend, Expected, Object, PublishError, Time, Times};
+use crate::config::Originals;
+use crate::model::{Attr, FileKind, RelPath, Tier};
+
+/// A file on its way into a store.
+struct Sealing {
+    inode: Arc<Inode>,
+    source: Object,
+    before: Attr,
+    names: Vec<RelPath>,
+    ticket: Ticket,
+}
+
+type Moved = std::result::Result<(), MoveError>;
+
+impl Vfs {
+    /// Whether the rules want a file in a store, and nothing is known against it. Hold the namespace lock.
+    pub(super) fn wants_seal(&self, inode: &Inode) -> bool {
+        self.stores.is_some()
+            && inode.kind == FileKind::Regular
+            && !inode.is_sealed()
+            && inode.path().is_some_and(|path| self.router.decide(&path).home == Tier::Zarr && !self.stays_plain(&path))
+            && !self.is_refused(inode)
+    }
+
+    /// Whether somebody asked for plain files there.
+    fn stays_plain(&self, path: &RelPath) -> bool {
+        self.seals.plain.read().iter().any(|under| path.starts_with(under))
+    }
+
+    /// Seals files together. With [`Goal::Home`] their bytes leave memory. Fails with `Refused` for those that
+    /// stay as they are.
+    pub(super) fn seal_batch(&self, inodes: &[Arc<Inode>], goal: Goal, reason: Reason, wait: bool) -> Vec<Moved> {
+        // More than one is locked: only ever by trying, unless it is alone.
+        let guards: Vec<_> = match inodes {
+            [one] if wait => vec![Some(one.moving.lock())],
+            _ => inodes.iter().map(|inode| inode.moving.try_lock()).collect(),
+        };
+        let Ok(stores) = self.stores() else { return inodes.iter().map(|_| Err(MoveError::NotThere)).collect() };
+        let batch = stores.begin();
+        let mut begun =
+            self.begin_all(inodes, &guards.iter().map(|guard| guard.is_some()).collect::<Vec<_>>(), &*batch);
+        for result in &mut begun {
+            if let Ok(sealing) = result
+                && let Err(e) = self.still_unchanged(sealing)
+            {
+                batch.abandon(sealing.ticket);
+                self.end_copy(&sealing.inode);
+                *result = Err(e);
+            }
+        }
+        let mut committed: std::collections::HashMap<Ticket, _> = batch.commit().into_iter().collect();
+        let mut results = Vec::with_capacity(begun.len());
+        for (inode, result) in inodes.iter().zip(begun) {
+            results.push(result.and_then(|sealing| {
+                let sealed = match committed.remove(&sealing.ticket) {
+                    Some(Ok(id)) => self.settle_sealed(&sealing, id, goal, reason),
+                    Some(Err(e)) => Err(self.not_sealed(inode, e)),
+                    None => Err(MoveError::NotThere),
+                };
+                self.end_copy(inode);
+                sealed
+            }));
+        }
+        let missed: Vec<bool> = guards.iter().map(|guard| guard.is_none()).collect();
+        drop(guards);
+        if wait {
+            for ((inode, missed), result) in inodes.iter().zip(missed).zip(&mut results) {
+                if missed {
+                    *result = self.seal_batch(std::slice::from_ref(inode), goal, reason, true).pop().unwrap_or(Ok(()));
+                }
+            }
+        }
+        results
+    }
+
+    /// Reads and encodes all files, several at a time.
+    fn begin_all(
+        &self,
+        inodes: &[Arc<Inode>],
+        locked: &[bool],
+        batch: &dyn Batch,
+    ) -> Vec<std::result::Result<Sealing, MoveError>> {
+        let threads = std::thread::available_parallelism().map_or(1, |n| n.get()).min(inodes.len().max(1));
+        let next = std::sync::atomic::AtomicUsize::new(0);
+        let done: Mutex<Vec<(usize, std::result::Result<Sealing, MoveError>)>> = Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    loop {
+                        let n = next.fetch_add(1, Ordering::Relaxed);
+                        let (Some(inode), Some(locked)) = (inodes.get(n), locked.get(n)) else { break };
+                        let begun = if *locked { self.begin_seal(inode, batch) } else { Err(MoveError::Held) };
+                        done.lock().push((n, begun));
+                    }
+                });
+            }
+        });
+        let mut done = done.into_inner();
+        done.sort_by_key(|(n, _)| *n);
+        done.into_iter().map(|(_, begun)| begun).collect()
+    }
+
+    /// Reads and encodes one file. Hold `moving`.
+    fn begin_seal(&self, inode: &Arc<Inode>, batch: &dyn Batch) -> std::result::Result<Sealing, MoveError> {
+        let (source, subject) = {
+            let _names = self.namespace.read();
+            let opens = inode.opens.lock();
+            if inode.is_sealed() || inode.kind != FileKind::Regular {
+                return Err(MoveError::NotThere);
+            }
+            if opens.writers > 0 {
+                return Err(MoveError::Held);
+            }
+            let tier = inode.place().tier;
+            // A disk file is about to be replaced by a stub; in memory only stores that nobody tells of matter.
+            if tier == Tier::Disk || opens.kernel_written {
+                self.check_free(inode, &opens, None)?;
+            }
+            let source = self.open_at(inode, tier, Access::Read)?.reopen_unseen()?;
+            let subject = self.subject(inode, &source, tier)?;
+            inode.content.write().delta = Some(Mutex::new(Delta::default()));
+            (source, subject)
+        };
+        let (before, names) = (subject.attr, subject.names.clone());
+        match batch.add(subject, &source) {
+            Ok(ticket) => Ok(Sealing { inode: inode.clone(), source, before, names, ticket }),
+            Err(e) => {
+                self.end_copy(inode);
+                Err(self.not_sealed(inode, e))
+            }
+        }
+    }
+
+    fn subject(&self, inode: &Inode, source: &Object, tier: Tier) -> std::result::Result<Subject, MoveError> {
+        let attr = source.stat()?;
+        let names = inode.paths();
+        let Some(first) = names.first() else { return Err(MoveError::NotThere) };
+        if tier == Tier::Disk && attr.nlink > 1 {
+            return Err(Error::Busy("it has several names on disk, of which not all are known").into());
+        }
+        let originals = self.originals(first);
+        Ok(Subject {
+            attr,
+            xattrs: source.xattrs().all()?,
+            replaces: inode.sealed_id(),
+            originals,
+            found: (tier == Tier::Disk).then(|| attr.identity()),
+            names,
+        })
+    }
+
+    /// Whether what was read is still what the file is, as far as can be told before the commit.
+    fn still_unchanged(&self, sealing: &Sealing) -> Moved {
+        let _names = self.namespace.read();
+        let opens = sealing.inode.opens.lock();
+        let now = sealing.source.stat()?;
+        let same = opens.writers == 0
+            && Attr { atime: now.atime, ..sealing.before } == now
+            && sealing.inode.paths() == sealing.names
+            && !self.was_written(&sealing.inode);
+        if same { Ok(()) } else { Err(MoveError::Held) }
+    }
+
+    fn was_written(&self, inode: &Inode) -> bool {
+        inode.content.read().delta.as_ref().is_some_and(|delta| delta.lock().bytes() > 0)
+    }
+
+    fn end_copy(&self, inode: &Inode) {
+        inode.content.write().delta = None;
+    }
+
+    /// The store has the file, durably. From here on nothing may fail in a way that loses it.
+    fn settle_sealed(&self, sealing: &Sealing, id: SealedId, goal: Goal, reason: Reason) -> Moved {
+        let inode = &sealing.inode;
+        let settled = {
+            let _names = self.namespace.read();
+            let opens = inode.opens.lock();
+            if inode.paths().is_empty() {
+                drop(opens);
+                self.remove_sealed(id);
+                return Err(MoveError::NotThere);
+            }
+            let keep = inode.place().tier == Tier::Disk && self.originals_of(inode) == Originals::Keep;
+            if keep {
+                self.seals.kept.insert(inode.place(), id);
+                return Ok(());
+            }
+            let changed = self.was_written(inode)
+                || opens.writers > 0
+                || (!inode.in_mirror() && self.check_free(inode, &opens, Some(&sealing.source)).is_err())
+                || Attr { atime: sealing.before.atime, ..sealing.source.stat()? } != sealing.before;
+            self.replace_record(inode, id);
+            if changed {
+                // The version that was read is in the store; the one that is here is newer.
+                Ok(false)
+            } else if inode.in_mirror() {
+                self.seal_in_memory(inode, id, &sealing.source).map(|()| true)
+            } else {
+                self.seal_from_disk(inode, id, sealing, opens.total).map(|()| true)
+            }
+        }?;
+        if inode.paths() != sealing.names {
+            let _names = self.namespace.read();
+            self.update_sealed(inode)?;
+        }
+        if !settled {
+            return Err(MoveError::Held);
+        }
+        inode.set_reason(reason);
+        self.counters.sealed_files.fetch_add(1, Ordering::Relaxed);
+        self.counters.sealed_bytes.fetch_add(sealing.before.size, Ordering::Relaxed);
+        self.mended(inode);
+        if goal == Goal::Home { self.drop_pages(inode) } else { Ok(()) }
+    }
+
+    fn originals_of(&self, inode: &Inode) -> Originals {
+        inode.path().map_or(Originals::Replace, |path| self.originals(&path))
+    }
+
+    /// Notes which record holds a version of the file.
+    fn replace_record(&self, inode: &Arc<Inode>, id: SealedId) {
+        let old = inode.content.write().sealed.replace(Sealed::new(id));
+        if let Some(old) = old {
+            self.seals.by_id.remove(&old.id);
+        }
+        self.seals.by_id.insert(id, inode.clone());
+    }
+
+    /// A file in memory is in a store now: it is clean, and a plain copy on disk is not needed any more. Hold the
+    /// namespace lock and `opens`.
+    fn seal_in_memory(&self, inode: &Arc<Inode>, id: SealedId, source: &Object) -> Result<()> {
+        let attr = source.stat()?;
+        let dentries = inode.names.read().clone();
+        for dentry in dentries.iter().filter(|dentry| dentry.over.is_some()) {
+            self.remove_plain_copy(inode, dentry, attr.ino)?;
+        }
+        self.note(&Record::Sealed { memory: attr.identity(), id, absent: false })?;
+        let _content = inode.content.write();
+        inode.dirty.store(false, Ordering::Release);
+        inode.seal_is_current.store(true, Ordering::Release);
+        self.count_clean(inode, attr.blocks * 512);
+        Ok(())
+    }
+
+    /// The disk file that a memory name shadows, if it is still the one that is known.
+    fn remove_plain_copy(&self, inode: &Inode, dentry: &Dentry, memory: u64) -> Result<()> {
+        let Some(dir) = dentry.parent.path() else { return Ok(()) };
+        let path = dir.join(&dentry.name);
+        let Some(disk) = self.disk.tree().find(&path)? else { return Ok(()) };
+        if !is_version(dentry.over, &disk) || self.originals(&path) == Originals::Keep {
+            return Ok(());
+        }
+        let _times = dentry.parent.times.lock();
+        let node = self.disk.tree().node(&dir)?;
+        let before = node.stat()?;
+        self.disk.tree().unlink(&path)?;
+        self.restore_dir(&node, &before);
+        self.count_disk(-1, -(disk.size as i64));
+        self.note(&over_record(memory, &dentry.parent, &dentry.name, None))?;
+        inode.add_name(&dentry.parent, &dentry.name, None);
+        Ok(())
+    }
+
+    /// A disk file is in a store now: a stub takes its place. Hold the namespace lock and `opens`.
+    fn seal_from_disk(&self, inode: &Arc<Inode>, id: SealedId, sealing: &Sealing, open: u32) -> Result<()> {
+        let Some(dentry) = inode.names.read().first().cloned() else { return Err(Error::NotFound) };
+        let Some(path) = inode.path() else { return Err(Error::NotFound) };
+        self.mirror_dir(&dentry.parent)?;
+        let staged = self.memory()?.tree().stage_empty()?;
+        let object = staged.object().clone();
+        object.set_size(sealing.before.size)?;
+        copy_attributes(&sealing.source, &sealing.before, &object)?;
+        let source = if open > 0 { Some(self.stores()?.open(id)?) } else { None };
+        let mut content = inode.content.write();
+        let from = content.place;
+        let shown = self.identities.ctime(from, sealing.before.ctime);
+        let memory_ino = object.stat()?.ino;
+        let over = Some(sealing.before.identity());
+        self.note(&over_record(memory_ino, &dentry.parent, &dentry.name, over))?;
+        inode.add_name(&dentry.parent, &dentry.name, over);
+        self.inodes.settle(memory_ino, inode.clone());
+        self.identities.moved(inode.ino, from, sealing.before.ctime, shown);
+        let attr = match self.memory()?.publish(staged, &path, Expected::Absent) {
+            Ok(attr) => attr,
+            Err(e) => {
+                self.inodes.unsettle(memory_ino);
+                inode.add_name(&dentry.parent, &dentry.name, None);
+                return Err(match e {
+                    PublishError::Conflict(_) => Error::Exists,
+                    PublishError::Io(_, e) => e.into(),
+                });
+            }
+        };
+        self.note(&Record::Sealed { memory: attr.identity(), id, absent: true })?;
+        let to = Place::of(Tier::Memory, &attr);
+        self.identities.moved(inode.ino, to, attr.ctime, shown);
+        content.place = to;
+        content.object = (open > 0).then_some(object);
+        content.sealed = Some(Sealed { id, source });
+        inode.absent.store(true, Ordering::Release);
+        inode.seal_is_current.store(true, Ordering::Release);
+        inode.dirty.store(false, Ordering::Release);
+        drop(content);
+        self.remove_plain_copy(inode, &Dentry { over, ..dentry }, memory_ino)
+    }
+
+    /// A file that a store has, and memory too, leaves memory.
+    pub(super) fn drop_pages(&self, inode: &Arc<Inode>) -> Moved {
+        let _names = self.namespace.read();
+        let opens = inode.opens.lock();
+        if inode.is_absent() {
+            return Ok(());
+        }
+        if !inode.in_mirror() || !inode.is_sealed() || inode.is_dirty() || opens.writers > 0 {
+            return Err(MoveError::NotThere);
+        }
+        self.check_free(inode, &opens, None)?;
+        let Some(id) = inode.sealed_id() else { return Err(MoveError::NotThere) };
+        let source = if opens.total > 0 { Some(self.stores()?.open(id).map_err(Error::from)?) } else { None };
+        let object = self.open_at(inode, Tier::Memory, Access::Write)?;
+        let mut content = inode.content.write();
+        if inode.is_dirty() || inode.paths().is_empty() {
+            return Err(MoveError::NotThere);
+        }
+        let before = object.stat()?;
+        let shown = self.identities.ctime(content.place, before.ctime);
+        self.note(&Record::Sealed { memory: before.identity(), id, absent: true })?;
+        inode.absent.store(true, Ordering::Release);
+        content.sealed = Some(Sealed { id, source });
+        self.empty(&object, before.size);
+        object.set_times(Times { atime: Time::At(before.atime), mtime: Time::At(before.mtime) })?;
+        self.identities.moved(inode.ino, content.place, object.stat()?.ctime, shown);
+        self.uncount_clean(inode);
+        Ok(())
+    }
+
+    /// Why a file was not sealed, remembered where trying again would be of no use.
+    fn not_sealed(&self, inode: &Inode, error: SealError) -> MoveError {
+        match error {
+            SealError::Refused(_) | SealError::Claimed(_) => {
+                let why = error.to_string();
+                tracing::debug!("inode {} stays as it is: {why}", inode.ino);
+                let _names = self.namespace.read();
+                if let Ok(attr) = self.attr(inode) {
+                    let fresh = self.seals.refused.insert(inode.ino, (attr.mtime, attr.size, why.clone())).is_none();
+                    if fresh {
+                        self.counters.refused.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+                MoveError::Failed(Error::Refused(why))
+            }
+            SealError::NoSpace => MoveError::Failed(Error::NoSpace("the workspace's disk has no room for the chunks")),
+            SealError::Differs | SealError::Io(_) => {
+                let e = std::io::Error::other(error.to_string());
+                self.failed(inode, e.into())
+            }
+        }
+    }
+
+    /// Whether this very version was refused before.
+    pub(super) fn is_refused(&self, inode: &Inode) -> bool {
+        let Some(known) = self.seals.refused.get(&inode.ino).map(|known| (known.0, known.1)) else { return false };
+        match self.attr(inode) {
+            Ok(attr) if (attr.mtime, attr.size) == known => true,
+            _ => {
+                self.seals.refused.remove(&inode.ino);
+                false
+            }
+        }
+    }
+
+    /// Why a file is not sealed, if that was tried.
+    pub(super) fn why_refused(&self, inode: &Inode) -> Option<String> {
+        self.seals.refused.get(&inode.ino).map(|known| known.2.clone())
+    }
+
+    /// Seals one file on request, whatever its rule says.
+    pub(super) fn seal(&self, inode: &Arc<Inode>, goal: Goal, reason: Reason) -> Moved {
+        if self.stores.is_none() || self.memory.is_none() {
+            return Err(Error::Unsupported("this mount seals nothing: it is read-only, or has no memory tier").into());
+        }
+        if inode.is_sealed() {
+            return if goal == Goal::Home { self.drop_pages_waiting(inode) } else { Ok(()) };
+        }
+        self.seal_batch(std::slice::from_ref(inode), goal, reason, true).pop().unwrap_or(Err(MoveError::NotThere))
+    }
+
+    fn drop_pages_waiting(&self, inode: &Arc<Inode>) -> Moved {
+        let _moving = inode.moving.lock();
+        self.drop_pages(inode)
+    }
+}

@@ -1,0 +1,202 @@
+//! Stores that hold files whole, in a table: what the file system needs of stores without images or chunks.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use scopefs::backend::zarr::{
+    Batch, SealError, SealedEntry, SealedId, StoreFigures, StoredAt, Stores, Subject, Ticket, Within,
+};
+use scopefs::model::{ByteSource, RelPath};
+use scopefs::view::Refusal;
+
+/// Files that begin with this are not images.
+pub const NOT_AN_IMAGE: &[u8] = b"text";
+
+#[derive(Debug, Clone)]
+struct Kept {
+    /// The directory in which the store stands.
+    base: RelPath,
+    entry: SealedEntry,
+    bytes: Arc<Vec<u8>>,
+}
+
+/// What outlives a daemon.
+#[derive(Debug, Default)]
+pub struct Shelf {
+    files: Mutex<BTreeMap<u64, Kept>>,
+    next: std::sync::atomic::AtomicU64,
+}
+
+impl Shelf {
+    /// The names of all sealed files, sorted.
+    pub fn names(&self) -> Vec<String> {
+        let files = self.files.lock();
+        let mut names: Vec<String> =
+            files.values().flat_map(|kept| kept.entry.names.iter().map(|name| name.to_string())).collect();
+        names.sort();
+        names
+    }
+
+    /// What a store's table says of a name.
+    pub fn entry(&self, name: &str) -> Option<SealedEntry> {
+        let files = self.files.lock();
+        files
+            .values()
+            .find(|kept| kept.entry.names.iter().any(|n| n.to_string() == name))
+            .map(|kept| kept.entry.clone())
+    }
+}
+
+/// Access of one daemon to the shelf.
+pub struct ShelfStores(pub Arc<Shelf>);
+
+impl ShelfStores {
+    pub fn boxed(shelf: &Arc<Shelf>) -> Box<dyn Stores> {
+        Box::new(ShelfStores(shelf.clone()))
+    }
+
+    fn find(&self, id: SealedId) -> io::Result<Kept> {
+        self.0.files.lock().get(&id.record).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+struct Bytes(Arc<Vec<u8>>);
+
+impl ByteSource for Bytes {
+    fn size(&self) -> io::Result<u64> {
+        self.0.as_slice().size()
+    }
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.0.as_slice().read_at(buf, offset)
+    }
+    fn next_data(&self, offset: u64) -> io::Result<Option<std::ops::Range<u64>>> {
+        self.0.as_slice().next_data(offset)
+    }
+}
+
+struct ShelfBatch<'a> {
+    shelf: &'a Shelf,
+    added: Mutex<Vec<Option<(Subject, Vec<u8>)>>>,
+}
+
+impl Batch for ShelfBatch<'_> {
+    fn add(&self, subject: Subject, source: &dyn ByteSource) -> Result<Ticket, SealError> {
+        let mut bytes = vec![0; source.size()? as usize];
+        let got = source.read_at(&mut bytes, 0)?;
+        bytes.truncate(got);
+        if bytes.is_empty() || bytes.starts_with(NOT_AN_IMAGE) {
+            return Err(Refusal::NotAnImage.into());
+        }
+        let mut added = self.added.lock();
+        added.push(Some((subject, bytes)));
+        Ok(Ticket(added.len() - 1))
+    }
+
+    fn abandon(&self, ticket: Ticket) {
+        self.added.lock()[ticket.0] = None;
+    }
+
+    fn commit(self: Box<Self>) -> Vec<(Ticket, Result<SealedId, SealError>)> {
+        let added = self.added.into_inner();
+        let mut files = self.shelf.files.lock();
+        let mut sealed = Vec::new();
+        for (n, file) in added.into_iter().enumerate() {
+            let Some((subject, bytes)) = file else { continue };
+            let record = self.shelf.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let id = SealedId { store: 7, record };
+            if let Some(old) = subject.replaces {
+                files.remove(&old.record);
+            }
+            // An older version of the same file, which nobody remembered.
+            files.retain(|_, kept| !kept.entry.names.contains(&subject.names[0]));
+            let base = subject.names[0].split().map(|(dir, _)| dir).unwrap_or_default();
+            let attr = subject.attr;
+            let entry = SealedEntry {
+                id,
+                names: subject.names,
+                size: bytes.len() as u64,
+                perm: attr.perm,
+                uid: attr.uid,
+                gid: attr.gid,
+                atime: attr.atime,
+                mtime: attr.mtime,
+                xattrs: subject.xattrs,
+                found: subject.found,
+            };
+            files.insert(record, Kept { base, entry, bytes: Arc::new(bytes) });
+            sealed.push((Ticket(n), Ok(id)));
+        }
+        sealed
+    }
+}
+
+impl Stores for ShelfStores {
+    fn begin(&self) -> Box<dyn Batch + '_> {
+        Box::new(ShelfBatch { shelf: &self.0, added: Mutex::default() })
+    }
+
+    fn listing(&self, dir: &RelPath) -> io::Result<Vec<SealedEntry>> {
+        let files = self.0.files.lock();
+        Ok(files.values().filter(|kept| kept.base == *dir).map(|kept| kept.entry.clone()).collect())
+    }
+
+    fn open(&self, id: SealedId) -> io::Result<Arc<dyn ByteSource>> {
+        Ok(Arc::new(Bytes(self.find(id)?.bytes)))
+    }
+
+    fn holds_name(&self, id: SealedId, name: &RelPath) -> bool {
+        self.find(id).is_ok_and(|kept| name.starts_with(&kept.base) && *name != kept.base)
+    }
+
+    fn update(&self, entry: &SealedEntry) -> io::Result<()> {
+        let mut files = self.0.files.lock();
+        let kept = files.get_mut(&entry.id.record).ok_or(io::ErrorKind::NotFound)?;
+        kept.entry = SealedEntry { found: kept.entry.found, ..entry.clone() };
+        Ok(())
+    }
+
+    fn remove(&self, id: SealedId) -> io::Result<()> {
+        self.0.files.lock().remove(&id.record);
+        Ok(())
+    }
+
+    fn dir_renamed(&self, from: &RelPath, to: &RelPath) {
+        for kept in self.0.files.lock().values_mut() {
+            let Some(base) = kept.base.below(from, to) else { continue };
+            kept.base = base;
+            for name in &mut kept.entry.names {
+                if let Some(new) = name.below(from, to) {
+                    *name = new;
+                }
+            }
+        }
+    }
+
+    fn within(&self, _path: &RelPath) -> Within {
+        Within::Outside
+    }
+
+    fn stored_at(&self, id: SealedId) -> Option<StoredAt> {
+        let kept = self.find(id).ok()?;
+        let store = kept.base.join("shelf.ome.zarr".as_ref());
+        Some(StoredAt { store, array: "0".into(), stored_bytes: kept.bytes.len() as u64 })
+    }
+
+    fn figures(&self) -> StoreFigures {
+        let files = self.0.files.lock();
+        let bytes = files.values().map(|kept| kept.bytes.len() as u64).sum();
+        StoreFigures { stores: 1, files: files.len() as u64, bytes, stored_bytes: bytes }
+    }
+
+    fn tidy(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn finish(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn set_cache(&self, _bytes: u64) {}
+}

@@ -1,0 +1,307 @@
+//! Sealed files: there under their names, whatever becomes of their bytes.
+
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use rustix::fs::XattrFlags;
+use scopefs::model::Tier;
+use scopefs::vfs::{Changes, OpenFlags, RenameMode, Times};
+
+use crate::support::{Kernel, NOT_AN_IMAGE, World};
+use crate::world;
+
+const READ: OpenFlags = OpenFlags { write: false, truncate: false, sync: false, exclusive: false };
+const WRITE: OpenFlags = OpenFlags { write: true, ..READ };
+const RULES: &str = "[zarr]\nsettle = \"10s\"\n[[rule]]\nmatch = \"**\"\nbackend = \"zarr\"";
+
+macro_rules! sealing_world {
+    () => {
+        world!(sealing: true, rules: RULES)
+    };
+}
+
+fn image(n: u8) -> Vec<u8> {
+    (0..200u32).map(|at| (at as u8).wrapping_mul(n)).collect()
+}
+
+/// A file in a directory, sealed.
+fn with_sealed(world: &World) -> Kernel {
+    let kernel = Kernel::new(world.mount().0);
+    kernel.mkdir("d", 0o755).expect("makes");
+    kernel.write("d/a", &image(3)).expect("writes");
+    kernel.migrate("d/a", Tier::Zarr).expect("seals");
+    assert_eq!(place(&kernel, "d/a"), ("zarr".to_owned(), "sealed".to_owned()));
+    kernel
+}
+
+fn place(kernel: &Kernel, path: &str) -> (String, String) {
+    (kernel.tier(path), kernel.state(path))
+}
+
+fn remount(world: &World, kernel: Kernel) -> Kernel {
+    kernel.vfs.forget_stubs();
+    drop(kernel);
+    assert!(world.in_memory().is_empty(), "{:?}", world.in_memory());
+    Kernel::new(world.mount().0)
+}
+
+#[test]
+fn a_sealed_file_is_what_it_was_and_holds_no_memory() {
+    let world = sealing_world!();
+    let kernel = Kernel::new(world.mount().0);
+    kernel.write("a", &image(3)).expect("writes");
+    kernel.set_xattr("a", "user.note", b"kept", XattrFlags::empty()).expect("sets");
+    let before = kernel.stat("a").expect("stats");
+    kernel.migrate("a", Tier::Zarr).expect("seals");
+    let after = kernel.stat("a").expect("stats");
+    assert_eq!(
+        (after.ino, after.size, after.mtime, after.ctime),
+        (before.ino, before.size, before.mtime, before.ctime)
+    );
+    assert_eq!(after.blocks, before.size.div_ceil(512), "du counts all of it");
+    assert_eq!(kernel.read("a").expect("reads"), image(3));
+    assert!(!world.path("a").exists());
+    assert_eq!(kernel.vfs.figures().memory_files, 0);
+    assert_eq!(kernel.vfs.figures().memory_bytes, 0);
+    let kernel = remount(&world, kernel);
+    assert_eq!(kernel.list("").expect("lists").len(), 1);
+    assert_eq!(kernel.read("a").expect("reads"), image(3));
+    assert_eq!(kernel.stat("a").expect("stats").mtime, before.mtime);
+    assert_eq!(kernel.xattrs(kernel.stat("a").expect("stats").ino).expect("lists").len(), 1);
+}
+
+#[test]
+fn a_write_unseals_and_rest_seals_again() {
+    let world = sealing_world!();
+    let kernel = with_sealed(&world);
+    let handle = kernel.open("d/a", WRITE).expect("opens");
+    assert_eq!(place(&kernel, "d/a"), ("memory".to_owned(), "clean".to_owned()));
+    kernel.write_at(&handle, 10, b"changed").expect("writes");
+    kernel.close(handle);
+    assert_eq!(place(&kernel, "d/a"), ("memory".to_owned(), "dirty".to_owned()));
+    let mut wanted = image(3);
+    wanted[10..17].copy_from_slice(b"changed");
+    assert_eq!(kernel.read("d/a").expect("reads"), wanted);
+    assert_eq!(kernel.vfs.seal_rested(), 0, "it has not rested yet");
+    world.clock.advance(Duration::from_secs(11));
+    assert_eq!(kernel.vfs.seal_rested(), 1);
+    kernel.vfs.relieve(u64::MAX);
+    assert_eq!(place(&kernel, "d/a"), ("zarr".to_owned(), "sealed".to_owned()));
+    assert_eq!(kernel.read("d/a").expect("reads"), wanted);
+    assert_eq!(world.shelf.names(), ["d/a"]);
+}
+
+#[test]
+fn a_writer_that_comes_back_makes_the_next_rest_longer() {
+    let world = sealing_world!();
+    let kernel = with_sealed(&world);
+    for _ in 0..2 {
+        world.clock.advance(Duration::from_secs(20));
+        let handle = kernel.open("d/a", WRITE).expect("opens");
+        kernel.write_at(&handle, 0, b"more").expect("writes");
+        kernel.close(handle);
+    }
+    world.clock.advance(Duration::from_secs(60));
+    assert_eq!(kernel.vfs.seal_rested(), 0, "four times twenty seconds");
+    world.clock.advance(Duration::from_secs(25));
+    assert_eq!(kernel.vfs.seal_rested(), 1);
+}
+
+#[test]
+fn readers_keep_reading_while_a_file_is_sealed_and_unsealed_under_them() {
+    let world = sealing_world!();
+    let kernel = Kernel::new(world.mount().0);
+    kernel.write("a", &image(3)).expect("writes");
+    let reader = kernel.open("a", READ).expect("opens");
+    kernel.migrate("a", Tier::Zarr).expect("seals");
+    assert_eq!(kernel.read_at(&reader, 0, 9999).expect("reads"), image(3));
+    kernel.migrate("a", Tier::Memory).expect("unseals");
+    assert_eq!(kernel.read_at(&reader, 0, 9999).expect("reads"), image(3));
+    kernel.migrate("a", Tier::Zarr).expect("drops the copy");
+    kernel.migrate("a", Tier::Disk).expect("unseals to disk");
+    assert_eq!(kernel.read_at(&reader, 0, 9999).expect("reads"), image(3));
+    assert_eq!(std::fs::read(world.path("a")).expect("a plain file"), image(3));
+    assert!(world.shelf.names().is_empty());
+    kernel.close(reader);
+    kernel.migrate("a", Tier::Zarr).expect("seals from disk");
+    assert!(!world.path("a").exists());
+    assert_eq!(kernel.read("a").expect("reads"), image(3));
+}
+
+#[test]
+fn what_is_not_an_image_stays_plain_with_the_reason() {
+    let world = sealing_world!();
+    let kernel = Kernel::new(world.mount().0);
+    kernel.write("notes.tif", NOT_AN_IMAGE).expect("writes");
+    world.clock.advance(Duration::from_secs(11));
+    assert_eq!(kernel.vfs.seal_rested(), 0);
+    assert!(kernel.vfs.drain(&mut |_| {}, &AtomicBool::new(false)).is_empty());
+    assert_eq!(std::fs::read(world.path("notes.tif")).expect("plain"), NOT_AN_IMAGE);
+    let path = scopefs::model::RelPath::from_path("notes.tif".as_ref()).expect("relative");
+    let explained = kernel.vfs.explain(&path).expect("explains");
+    assert!(explained.reason.contains("neither a TIFF nor an npy"), "{}", explained.reason);
+    assert_eq!(kernel.vfs.figures().refused, 1);
+    assert!(kernel.migrate("notes.tif", Tier::Zarr).is_err());
+}
+
+#[test]
+fn a_deleted_file_leaves_its_store_with_the_last_handle() {
+    let world = sealing_world!();
+    let kernel = with_sealed(&world);
+    let reader = kernel.open("d/a", READ).expect("opens");
+    kernel.unlink("d/a").expect("unlinks");
+    assert_eq!(kernel.stat("d/a").err(), Some(libc::ENOENT));
+    assert_eq!(kernel.read_at(&reader, 0, 9999).expect("reads"), image(3));
+    kernel.close(reader);
+    assert!(world.shelf.names().is_empty());
+    kernel.rmdir("d").expect("it is empty");
+}
+
+#[test]
+fn a_directory_with_sealed_files_is_not_empty() {
+    let world = sealing_world!();
+    let kernel = with_sealed(&world);
+    let kernel = remount(&world, kernel);
+    assert_eq!(kernel.rmdir("d").err(), Some(libc::ENOTEMPTY));
+    assert_eq!(kernel.list("d").expect("lists").len(), 1);
+}
+
+#[test]
+fn names_and_links_of_sealed_files_follow_into_the_store() {
+    let world = sealing_world!();
+    let kernel = with_sealed(&world);
+    kernel.rename("d/a", "d/b", RenameMode::Replace).expect("renames");
+    kernel.link("d/b", "d/c").expect("links");
+    assert_eq!(place(&kernel, "d/b").0, "zarr");
+    assert_eq!(world.shelf.names(), ["d/b", "d/c"]);
+    kernel.rename("d", "e", RenameMode::Replace).expect("renames");
+    assert_eq!(world.shelf.names(), ["e/b", "e/c"]);
+    let kernel = remount(&world, kernel);
+    assert_eq!(kernel.read("e/c").expect("reads"), image(3));
+    assert_eq!(kernel.stat("e/b").expect("stats").nlink, 2);
+    kernel.unlink("e/b").expect("unlinks");
+    assert_eq!(world.shelf.names(), ["e/c"]);
+}
+
+#[test]
+fn a_file_that_leaves_its_stores_reach_is_a_plain_one_again() {
+    let world = sealing_world!();
+    let kernel = with_sealed(&world);
+    kernel.mkdir("elsewhere", 0o755).expect("makes");
+    kernel.rename("d/a", "elsewhere/a", RenameMode::Replace).expect("renames");
+    assert_eq!(kernel.read("elsewhere/a").expect("reads"), image(3));
+    assert!(world.shelf.names().is_empty());
+    assert_eq!(std::fs::read(world.path("elsewhere/a")).expect("plain"), image(3));
+}
+
+#[test]
+fn a_file_that_is_renamed_over_a_sealed_one_takes_its_place_for_good() {
+    let world = sealing_world!();
+    let kernel = with_sealed(&world);
+    kernel.write("d/new", &image(5)).expect("writes");
+    kernel.rename("d/new", "d/a", RenameMode::Replace).expect("renames");
+    assert!(world.shelf.names().is_empty());
+    assert!(kernel.vfs.drain(&mut |_| {}, &AtomicBool::new(false)).is_empty());
+    assert_eq!(world.shelf.names(), ["d/a"]);
+    let kernel = remount(&world, kernel);
+    assert_eq!(kernel.read("d/a").expect("reads"), image(5));
+}
+
+#[test]
+fn a_sealed_file_that_is_renamed_over_a_plain_one_takes_its_place_for_good() {
+    let world = sealing_world!();
+    let kernel = with_sealed(&world);
+    std::fs::write(world.path("d/plain"), b"text").expect("writes");
+    kernel.rename("d/a", "d/plain", RenameMode::Replace).expect("renames");
+    assert_eq!(kernel.read("d/plain").expect("reads"), image(3));
+    let kernel = remount(&world, kernel);
+    assert_eq!(kernel.read("d/plain").expect("reads"), image(3));
+    assert_eq!(kernel.list("d").expect("lists").len(), 1);
+}
+
+#[test]
+fn attributes_of_a_sealed_file_change_without_unsealing_it_and_last() {
+    let world = sealing_world!();
+    let kernel = with_sealed(&world);
+    let ino = kernel.stat("d/a").expect("stats").ino;
+    kernel.setattr(ino, &Changes { perm: Some(0o600), ..Changes::default() }).expect("changes");
+    let at = scopefs::model::Timestamp { secs: 1_000_000, nanos: 5 };
+    let times = Times { mtime: scopefs::backend::Time::At(at), ..Times::default() };
+    kernel.setattr(ino, &Changes { times, ..Changes::default() }).expect("changes");
+    kernel.set_xattr("d/a", "user.note", b"kept", XattrFlags::empty()).expect("sets");
+    assert_eq!(place(&kernel, "d/a"), ("zarr".to_owned(), "sealed".to_owned()));
+    let kernel = remount(&world, kernel);
+    let attr = kernel.stat("d/a").expect("stats");
+    assert_eq!((attr.perm, attr.mtime), (0o600, at));
+    assert_eq!(kernel.xattr(attr.ino, "user.note".as_ref()).expect("gets"), b"kept");
+}
+
+#[test]
+fn cutting_and_emptying_a_sealed_file_do_what_they_do_to_any_other() {
+    let world = sealing_world!();
+    let kernel = with_sealed(&world);
+    kernel.truncate("d/a", 100).expect("truncates");
+    assert_eq!(kernel.read("d/a").expect("reads"), image(3)[..100]);
+    kernel.migrate("d/a", Tier::Zarr).expect("seals");
+    let handle = kernel.open("d/a", OpenFlags { truncate: true, ..WRITE }).expect("opens");
+    kernel.write_at(&handle, 0, b"fresh").expect("writes");
+    kernel.close(handle);
+    assert_eq!(kernel.read("d/a").expect("reads"), b"fresh");
+    assert!(kernel.vfs.drain(&mut |_| {}, &AtomicBool::new(false)).is_empty());
+    let kernel = remount(&world, kernel);
+    assert_eq!(kernel.read("d/a").expect("reads"), b"fresh");
+}
+
+#[test]
+fn a_killed_daemons_successor_finds_sealed_files_as_they_were() {
+    let world = sealing_world!();
+    let kernel = with_sealed(&world);
+    kernel.write("d/promoted", &image(7)).expect("writes");
+    kernel.migrate("d/promoted", Tier::Zarr).expect("seals");
+    kernel.migrate("d/promoted", Tier::Memory).expect("unseals");
+    kernel.write("d/changed", &image(9)).expect("writes");
+    kernel.migrate("d/changed", Tier::Zarr).expect("seals");
+    let handle = kernel.open("d/changed", WRITE).expect("opens");
+    kernel.write_at(&handle, 0, b"later").expect("writes");
+    kernel.rename("d/a", "d/renamed", RenameMode::Replace).expect("renames");
+    let times = kernel.stat("d/renamed").expect("stats").mtime;
+    drop(kernel);
+    let kernel = Kernel::new(world.mount().0);
+    assert_eq!(place(&kernel, "d/renamed"), ("zarr".to_owned(), "sealed".to_owned()));
+    assert_eq!(kernel.read("d/renamed").expect("reads"), image(3));
+    assert_eq!(kernel.stat("d/renamed").expect("stats").mtime, times);
+    assert_eq!(place(&kernel, "d/promoted"), ("memory".to_owned(), "clean".to_owned()));
+    assert_eq!(kernel.read("d/promoted").expect("reads"), image(7));
+    assert_eq!(place(&kernel, "d/changed"), ("memory".to_owned(), "dirty".to_owned()));
+    assert_eq!(kernel.read("d/changed").expect("reads")[..5], *b"later");
+    assert_eq!(kernel.list("d").expect("lists").len(), 3);
+    assert!(kernel.vfs.drain(&mut |_| {}, &AtomicBool::new(false)).is_empty());
+    assert_eq!(world.shelf.names(), ["d/changed", "d/promoted", "d/renamed"]);
+}
+
+#[test]
+fn when_the_memory_tier_is_lost_too_what_is_sealed_is_still_there() {
+    let world = sealing_world!();
+    let kernel = with_sealed(&world);
+    drop(kernel);
+    let world = world.with_memory_lost();
+    let kernel = Kernel::new(world.mount().0);
+    assert_eq!(kernel.read("d/a").expect("reads"), image(3));
+}
+
+#[test]
+fn a_found_file_that_was_renamed_over_another_and_sealed_is_that_file() {
+    let world = world!(sealing: true, rules: RULES, passthrough: true);
+    std::fs::write(world.path("g"), image(3)).expect("writes");
+    let kernel = Kernel::new(world.mount().0);
+    kernel.mkdir("d", 0o755).expect("makes");
+    kernel.write("d/f", b"").expect("writes");
+    let handle = kernel.open("g", WRITE).expect("opens");
+    kernel.close(handle);
+    assert!(kernel.vfs.flush_all(&mut |_| {}).is_empty());
+    kernel.rename("g", "d/f", RenameMode::Replace).expect("renames");
+    assert_eq!(kernel.read("d/f").expect("reads"), image(3));
+    assert!(kernel.vfs.drain(&mut |_| {}, &AtomicBool::new(false)).is_empty());
+    let kernel = remount(&world, kernel);
+    assert_eq!(kernel.read("d/f").expect("reads"), image(3));
+}
