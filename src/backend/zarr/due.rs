@@ -59,7 +59,14 @@ pub(super) fn finish_left(ground: &Arc<Ground>) -> io::Result<()> {
             }
         }
     }
-    left.iter().filter(|name| is_ours(name)).try_for_each(|name| ground.files.drop_left(name))
+    for name in left.iter().filter(|name| is_ours(name)) {
+        match ground.files.drop_left(name) {
+            // It has its place now.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            dropped => dropped?,
+        }
+    }
+    Ok(())
 }
 
 /// Whether a name is one that we give in the staging directory.

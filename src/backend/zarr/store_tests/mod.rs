@@ -1,6 +1,7 @@
 //! Whole stores in real directories: files go in, and come out byte for byte.
 
 mod commit;
+mod costs;
 mod images;
 mod plates;
 
