@@ -93,15 +93,22 @@ def walk(attributes, under=""):
         for well in said["plate"]["wells"]:
             path = join(under, well["path"])
             for field in ngff(attributes(path))["well"]["images"]:
-                yield from walk(attributes, join(path, field["path"]))
+                yield from _listed(attributes, join(path, field["path"]))
     elif "bioformats2raw.layout" in said:
         for name in _series(attributes, under):
-            yield from walk(attributes, join(under, name))
+            yield from _listed(attributes, join(under, name))
     elif "multiscales" in said:
         scales = said["multiscales"][0]
         yield under, axes_of(scales), [join(under, scale["path"]) for scale in scales["datasets"]]
         for name in (ngff(attributes(join(under, "labels"))) or {}).get("labels", []):
             yield from walk(attributes, join(under, f"labels/{name}"))
+
+
+def _listed(attributes, path):
+    """An image that the metadata above it name."""
+    if "multiscales" not in (ngff(attributes(path)) or {}):
+        raise LookupError(f"{path} is listed, and is no image")
+    yield from walk(attributes, path)
 
 
 def _series(attributes, under):

@@ -31,16 +31,21 @@ function* walk(group) {
   const said = attributes(group) ?? {};
   if (said.plate) {
     for (const well of said.plate.wells)
-      for (const field of attributes(join(group, well.path)).well.images) yield* walk(join(group, well.path, field.path));
+      for (const field of attributes(join(group, well.path)).well.images) yield* listed(join(group, well.path, field.path));
   } else if (said["bioformats2raw.layout"]) {
-    const listed = attributes(join(group, "OME"))?.series;
-    if (listed) for (const name of listed) yield* walk(join(group, name));
-    else for (let n = 0; attributes(join(group, `${n}`)) !== null; n++) yield* walk(join(group, `${n}`));
+    const series = attributes(join(group, "OME"))?.series;
+    if (series) for (const name of series) yield* listed(join(group, name));
+    else for (let n = 0; attributes(join(group, `${n}`)) !== null; n++) yield* listed(join(group, `${n}`));
   } else if (said.multiscales) {
     const [scales] = said.multiscales;
     yield { group, axes: scales.axes.map((axis) => axis.name).join(""), levels: scales.datasets.map((d) => join(group, d.path)) };
     for (const name of attributes(join(group, "labels"))?.labels ?? []) yield* walk(join(group, "labels", name));
   }
+}
+
+function* listed(group) {
+  if (!attributes(group)?.multiscales) throw new Error(`${group} is listed, and is no image`);
+  yield* walk(group);
 }
 
 function* indices(extents) {
