@@ -2,7 +2,8 @@
 """Writes a plate of TIFFs as an OME-Zarr store with zarr-python, by the conventions that scopefs keeps: a store that
 the readers and their comparison are proven on. Runs in the environment zarr3.
 
-    reference_store.py ORIGINALS STORE [--ngff 0.4|0.5]
+    reference_store.py ORIGINALS STORE [--ngff 0.4|0.5]      a plate, from TIFFs under ImageXpress names
+    reference_store.py MANIFEST STORE [--ngff 0.4|0.5]       a collection, from the npy files of tests/variants
 
 Every well lists every field that the plate has: ome-zarr 0.11 and napari-ome-zarr look for the first well's first field
 in each well, and the former gives up where it is not. All fields declare the same extents, absent planes are missing chunks with fill value 0, chunks are whole planes, there
@@ -130,12 +131,39 @@ def _write_root(writer, wells, fields):
     table[:16] = np.arange(16, dtype="uint8")
 
 
+def write_collection(manifest, store, ngff):
+    """Each array an image of one level."""
+    writer = Writer(store, ngff)
+    names = [name for name in expected.load(manifest) if name.endswith(".npy")]
+    for number, name in enumerate(names):
+        array = np.load(manifest.parent / "files" / name)
+        axes = "tczyx"[-array.ndim :]
+        channels = range(array.shape[axes.index("c")] if "c" in axes else 1)
+        # iohub 0.2 cannot open an image without `omero`.
+        writer.group(str(number), {"multiscales": _one_level(writer, name, axes), "omero": omero(channels)})
+        little = array.dtype.newbyteorder("<")
+        writer.array(f"{number}/0", array.shape, little, axes)[...] = array.astype(little)
+    writer.group("", {"bioformats2raw.layout": 3})
+
+
+def _one_level(writer, name, axes):
+    kinds = {"t": "time", "c": "channel"}
+    scale = [{"type": "scale", "scale": [1.0] * len(axes)}]
+    return [versioned(writer, {
+        "name": name, "axes": [{"name": axis, "type": kinds.get(axis, "space")} for axis in axes],
+        "datasets": [{"path": "0", "coordinateTransformations": scale}],
+    })]  # fmt: skip
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("originals", type=pathlib.Path)
     parser.add_argument("store", type=pathlib.Path)
     parser.add_argument("--ngff", choices=["0.4", "0.5"], default="0.4")
     options = parser.parse_args()
+    if options.originals.is_file():
+        write_collection(options.originals, options.store, options.ngff)
+        return
     files = [file for file in sorted(options.originals.iterdir()) if expected.position(file.name)]
     write_plate(files, options.store, options.ngff)
     (options.store / "README.txt").write_text("A reference store for tests.\n")

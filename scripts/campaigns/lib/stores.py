@@ -197,6 +197,11 @@ def reference_store(files, store, ngff="0.4"):
     return store
 
 
+def reference_collection(manifest, store, ngff):
+    """One of the npy files of a manifest of tests/variants that must be sealed."""
+    system.quietly(interpreter("zarr3"), READERS / "reference_store.py", manifest, store, "--ngff", ngff)
+
+
 # ---- bytes
 
 
