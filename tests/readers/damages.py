@@ -68,7 +68,9 @@ def _well_without_group(store):
     def add(said):
         wells = said["plate"]["wells"]
         said["plate"]["rows"].append({"name": "Q"})
-        wells.append({"path": f"Q/{wells[0]['path'].split('/')[1]}", "rowIndex": 16, "columnIndex": wells[0]["columnIndex"]})
+        wells.append(
+            {"path": f"Q/{wells[0]['path'].split('/')[1]}", "rowIndex": 16, "columnIndex": wells[0]["columnIndex"]}
+        )
 
     _edit(store / ".zattrs", add)
 

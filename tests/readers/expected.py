@@ -103,7 +103,9 @@ def _extents(images):
     """All fields declare the same."""
     shapes = {path: [(level["shape"], level["dtype"]) for level in image["levels"]] for path, image in images.items()}
     first = next(iter(shapes))
-    return [f"{path} has {said}, but {first} has {shapes[first]}" for path, said in shapes.items() if said != shapes[first]]
+    return [
+        f"{path} has {said}, but {first} has {shapes[first]}" for path, said in shapes.items() if said != shapes[first]
+    ]
 
 
 def _placed(report, wells, layout):
@@ -113,9 +115,8 @@ def _placed(report, wells, layout):
         if well not in wells:
             problems.append(f"{path}: its well is not in the plate's list")
             continue
-        planes = {
-            channel: plane for (row, column, name, channel), plane in layout.items() if (row, column) == wells[well] and name == field
-        }  # fmt: skip
+        own = (*wells[well], field)
+        planes = {where[3]: plane for where, plane in layout.items() if where[:3] == own}
         seen |= {(*wells[well], field, channel) for channel in planes}
         # A field without a file may be there, empty, so that all wells have the same fields; a well may not.
         if not any(where[:2] == wells[well] for where in layout):
@@ -123,7 +124,9 @@ def _placed(report, wells, layout):
         problems += [f"{path}: {problem}" for problem in _image(image, planes)]
     for where, plane in layout.items():
         if where not in seen and plane.required:
-            problems.append(f"row {where[0]}, column {where[1]}, field {where[2]}, channel {where[3]}: no image holds it")
+            problems.append(
+                f"row {where[0]}, column {where[1]}, field {where[2]}, channel {where[3]}: no image holds it"
+            )
     return problems
 
 
@@ -139,10 +142,16 @@ def _image(image, planes):
             if said["sha256"] != nothing:
                 problems.append(f"plane {name} has pixels, and no original has")
         elif said["sha256"] != plane.sha256 and (plane.required or said["sha256"] != nothing):
-            problems.append(f"plane {name} differs from the original" + (" (it is empty)" if said["sha256"] == nothing else ""))
+            problems.append(
+                f"plane {name} differs from the original" + (" (it is empty)" if said["sha256"] == nothing else "")
+            )
         for number, level in enumerate(image["levels"][1:], 1):
             problems += _level(name, number, level, plane)
-    problems += [f"channel {channel} is not there" for channel in planes if f"t0c{channel}z0" not in full["planes"] and planes[channel].required]
+    problems += [
+        f"channel {channel} is not there"
+        for channel in planes
+        if f"t0c{channel}z0" not in full["planes"] and planes[channel].required
+    ]
     return problems
 
 
@@ -152,7 +161,11 @@ def _level(name, number, level, plane):
         return [f"level {number} has no plane {name}"]
     share, least = LEVEL_MEAN
     if plane is None:
-        return [] if said["sha256"] == zeros(level) else [f"level {number} of plane {name} has pixels, and no original has"]
+        return (
+            []
+            if said["sha256"] == zeros(level)
+            else [f"level {number} of plane {name} has pixels, and no original has"]
+        )
     if plane.required and abs(said["mean"] - plane.mean) > max(least, share * plane.mean):
         return [f"level {number} of plane {name} has mean {said['mean']:.1f}, the original {plane.mean:.1f}"]
     return []
@@ -167,7 +180,9 @@ def _views(report):
             wanted = image["levels"][number]["planes"] if image else {}
             for name, said in level["planes"].items():
                 if said["sha256"] != wanted.get(name, {"sha256": zeros(level)})["sha256"]:
-                    problems.append(f"the view of the plate shows something else for {well}, level {number}, plane {name}")
+                    problems.append(
+                        f"the view of the plate shows something else for {well}, level {number}, plane {name}"
+                    )
     return problems
 
 

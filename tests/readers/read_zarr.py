@@ -15,9 +15,7 @@ def read(store):
             return None
         return node.attrs.asdict()
 
-    images = {
-        path: found.image(axes, [root[name] for name in levels]) for path, axes, levels in found.walk(attributes)
-    }
+    images = {path: found.image(axes, [root[name] for name in levels]) for path, axes, levels in found.walk(attributes)}
     return {"version": zarr.__version__, "images": images}
 
 

@@ -6,8 +6,9 @@ the readers and their comparison are proven on. Runs in the environment zarr3.
     reference_store.py MANIFEST STORE [--ngff 0.4|0.5]       a collection, from the npy files of tests/variants
 
 Every well lists every field that the plate has: ome-zarr 0.11 and napari-ome-zarr look for the first well's first field
-in each well, and the former gives up where it is not. All fields declare the same extents, absent planes are missing chunks with fill value 0, chunks are whole planes, there
-are two levels, and an ordinary group `scopefs/` lies beside the wells.
+in each well, and the former gives up where it is not. All fields declare the same extents, absent planes are missing
+chunks with fill value 0, chunks are whole planes, there are two levels, and an ordinary group `scopefs/` lies beside the
+wells.
 """
 
 import argparse

@@ -13,7 +13,8 @@ IMAGEJ = ["/usr/share/java/ij.jar"]
 # (name, verdict, why); WriteImageJ.java and WriteBioFormats.java make each of them.
 OF_IMAGEJ = [
     ("8-bit", SEALED), ("16-bit", SEALED), ("32-bit", SEALED), ("rgb", SEALED), ("stack", SEALED),
-    ("rgb-stack", SEALED), ("hyperstack", SEALED), ("calibrated", SEALED), ("overlay", SEALED), ("little-endian", SEALED),
+    ("rgb-stack", SEALED), ("hyperstack", SEALED), ("calibrated", SEALED), ("overlay", SEALED),
+    ("little-endian", SEALED),
 ]  # fmt: skip
 OF_BIO_FORMATS = [
     ("plain.tif", SEALED), ("plain.ome.tif", SEALED), ("big-endian.ome.tif", SEALED), ("stack.ome.tif", SEALED),
@@ -50,7 +51,14 @@ class Written:
                 self.folder = tempfile.TemporaryDirectory()
                 classes = pathlib.Path(self.folder.name, "classes")
                 run(program("javac"), "-nowarn", "-cp", self.jar, "-d", classes, HERE / f"Write{self.which}.java")
-                run(program("java"), "-Djava.awt.headless=true", "-cp", f"{self.jar}:{classes}", f"Write{self.which}", self.folder.name)
+                run(
+                    program("java"),
+                    "-Djava.awt.headless=true",
+                    "-cp",
+                    f"{self.jar}:{classes}",
+                    f"Write{self.which}",
+                    self.folder.name,
+                )
             shutil.copyfile(pathlib.Path(self.folder.name, name), path)
 
         return write

@@ -108,7 +108,17 @@ def magick():
               verdict=EITHER, why="bits of a byte in reverse order")  # fmt: skip
     yield mag("lzw", pixels(GREY), "-compress", "LZW", verdict=LEFT, why=COMPRESSED.format("lzw"))
     yield mag("zip", pixels(GREY), "-compress", "Zip", verdict=LEFT, why=COMPRESSED.format("deflate"))
-    yield mag("bilevel", pixels(GREY, "uint8"), *none, "-threshold", "50%", "-type", "Bilevel", verdict=LEFT, why="one bit a pixel")
+    yield mag(
+        "bilevel",
+        pixels(GREY, "uint8"),
+        *none,
+        "-threshold",
+        "50%",
+        "-type",
+        "Bilevel",
+        verdict=LEFT,
+        why="one bit a pixel",
+    )
 
 
 def _magick():
@@ -124,7 +134,9 @@ def _convert(path, tool, data, how):
     height, width = data.shape[:2]
     high = np.iinfo(data.dtype).max
     kind = b"P6" if data.ndim == 3 else b"P5"
-    source.write_bytes(kind + b"\n%d %d\n%d\n" % (width, height, high) + data.astype(data.dtype.newbyteorder(">")).tobytes())
+    source.write_bytes(
+        kind + b"\n%d %d\n%d\n" % (width, height, high) + data.astype(data.dtype.newbyteorder(">")).tobytes()
+    )
     try:
         run(tool, source, *how, path)
     finally:

@@ -1,4 +1,4 @@
-"""What tifffile writes: types, byte orders, strips and tiles, samples, pages, ImageJ, OME, private tags, compression."""
+"""What tifffile writes: types, byte orders, strips and tiles, samples, pages, ImageJ, OME, private tags, packed ones."""
 
 import functools
 
@@ -8,7 +8,9 @@ from case import EITHER, LEFT, SEALED, case, colour, pixels
 
 GREY = (60, 83)
 TYPES = ["uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64"]
-METADATA = """<MetaData><PlateInfo><prop id="spatial-calibration-x" type="float" value="0.65"/></PlateInfo></MetaData>"""
+METADATA = (
+    """<MetaData><PlateInfo><prop id="spatial-calibration-x" type="float" value="0.65"/></PlateInfo></MetaData>"""
+)
 
 
 def writing(data, **how):
@@ -48,7 +50,9 @@ def strips():
     yield tif("miniswhite", pixels(GREY, "uint8"), photometric="miniswhite")
     yield tif("a-megapixel", pixels((1080, 1080)))
     palette = np.arange(768, dtype=np.uint16).reshape(3, 256)
-    yield tif("palette", pixels(GREY, "uint8"), EITHER, "indices into a palette", photometric="palette", colormap=palette)
+    yield tif(
+        "palette", pixels(GREY, "uint8"), EITHER, "indices into a palette", photometric="palette", colormap=palette
+    )
 
 
 def samples():
@@ -60,7 +64,9 @@ def samples():
     yield tif("rgba", colour(60, 83, 4), photometric="rgb", extrasamples=["unassalpha"])
     yield tif("rgb-planar", pixels((3, 60, 83), "uint8"), photometric="rgb", planarconfig="separate")
     yield tif("rgb-planar-uint16", pixels((3, 60, 83)), photometric="rgb", planarconfig="separate", byteorder=">")
-    yield tif("rgb-planar-tiles", pixels((3, 200, 301), "uint8"), photometric="rgb", planarconfig="separate", tile=(64, 64))
+    yield tif(
+        "rgb-planar-tiles", pixels((3, 200, 301), "uint8"), photometric="rgb", planarconfig="separate", tile=(64, 64)
+    )
     yield tif("five-samples", colour(60, 83, 5, "uint16"), planarconfig="contig", extrasamples=["unspecified"] * 4)
     yield tif("five-samples-planar", pixels((5, 60, 83)), planarconfig="separate", extrasamples=["unspecified"] * 4)
     yield tif("cmyk", colour(60, 83, 4), photometric="separated")
@@ -74,7 +80,9 @@ def pages():
     yield tif("pages-axes-tcyx", pixels((3, 2, *GREY)), metadata={"axes": "TCYX"})
     yield tif("pages-tiles", pixels((5, 100, 130)), tile=(32, 32))
     yield tif("pages-rgb", np.stack([colour(60, 83)] * 3), photometric="rgb")
-    yield tif("pages-contiguous-description", pixels((7, *GREY)), description="seven of them", metadata=None, software="x")
+    yield tif(
+        "pages-contiguous-description", pixels((7, *GREY)), description="seven of them", metadata=None, software="x"
+    )
     yield tif("pages-resolution", pixels((3, *GREY)), resolution=(15384.6, 15384.6), resolutionunit="CENTIMETER")
     yield case("tifffile-pages-of-other-sizes.tif", "tifffile")(_other_sizes)
     yield case("tifffile-pages-of-other-types.tif", "tifffile")(_other_types)
@@ -185,7 +193,14 @@ def private_tags():
 
 
 def compressed():
-    names = [("deflate", {}), ("deflate", {"predictor": True}), ("lzw", {}), ("zstd", {}), ("packbits", {}), ("lzma", {})]
+    names = [
+        ("deflate", {}),
+        ("deflate", {"predictor": True}),
+        ("lzw", {}),
+        ("zstd", {}),
+        ("packbits", {}),
+        ("lzma", {}),
+    ]
     for name, more in names:
         word = f"{name}-predictor" if more else name
         yield tif(f"{word}", pixels(GREY), LEFT, f"compressed: {name}", compression=name, **more)
@@ -211,9 +226,7 @@ def large():
         picture = pixels((LARGE_SIDE, LARGE_SIDE))
         return (np.roll(picture, number * 31, axis=1) + np.uint16(number) for number in range(LARGE_PLANES))
 
-    yield case("tifffile-large.ome.tif", "tifffile", read="pages")(
-        writing(planes, metadata={"axes": "TYX"}, **how)
-    )
+    yield case("tifffile-large.ome.tif", "tifffile", read="pages")(writing(planes, metadata={"axes": "TYX"}, **how))
 
 
 def cases():

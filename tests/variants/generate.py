@@ -42,7 +42,11 @@ def planes(path, reader):
     """Digests of the planes at full resolution, samples apart, in the order of the file."""
     if reader == "numpy":
         array = np.load(path)
-        return [found.digest(plane) for plane in array.reshape(-1, *array.shape[-2:])] if array.ndim > 1 and array.size else []
+        return (
+            [found.digest(plane) for plane in array.reshape(-1, *array.shape[-2:])]
+            if array.ndim > 1 and array.size
+            else []
+        )
     digests = []
     if reader == "pages":
         with tifffile.TiffFile(path) as file:
@@ -120,7 +124,8 @@ def main():
     (options.destination / "manifest.json").write_text(json.dumps(manifest, indent=1))
     for writer, group in itertools.groupby(entries, lambda each: each["writer"]):
         verdicts = [each["verdict"] for each in group]
-        print(f"  {writer:12} {len(verdicts):4} variants, {verdicts.count(SEALED)} to be sealed, {verdicts.count(LEFT)} left")
+        counts = f"{verdicts.count(SEALED)} to be sealed, {verdicts.count(LEFT)} left"
+        print(f"  {writer:12} {len(verdicts):4} variants, {counts}")
     for writer, why in missing.items():
         print(f"  skipped: {writer}: {why}")
     for line in wrong:

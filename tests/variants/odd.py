@@ -37,8 +37,8 @@ def tiff(tags, behind=b"", following=0, at=8):
 
 def grey(width, height, strips, counts, rows, bits=16):
     """Its tags; `strips` and `counts` are (number, value or offset)."""
-    return [(256, LONG, 1, width), (257, LONG, 1, height), (258, SHORT, 1, bits), (259, SHORT, 1, 1), (262, SHORT, 1, 1),
-            (273, LONG, *strips), (277, SHORT, 1, 1), (278, LONG, 1, rows), (279, LONG, *counts)]  # fmt: skip
+    return [(256, LONG, 1, width), (257, LONG, 1, height), (258, SHORT, 1, bits), (259, SHORT, 1, 1),
+            (262, SHORT, 1, 1), (273, LONG, *strips), (277, SHORT, 1, 1), (278, LONG, 1, rows), (279, LONG, *counts)]  # fmt: skip
 
 
 DATA_AT = 8 + 2 + 9 * 12 + 4
@@ -166,7 +166,9 @@ def _():
 def _():
     """Each has one tag; the last points to the first."""
     count = 1 << 18
-    one = np.zeros(count, [("n", "<u2"), ("tag", "<u2"), ("type", "<u2"), ("count", "<u4"), ("value", "<u4"), ("next", "<u4")])
+    one = np.zeros(
+        count, [("n", "<u2"), ("tag", "<u2"), ("type", "<u2"), ("count", "<u4"), ("value", "<u4"), ("next", "<u4")]
+    )
     one["n"], one["tag"], one["type"], one["count"], one["value"] = 1, 256, LONG, 1, 83
     one["next"] = 8 + one.dtype.itemsize * ((np.arange(count) + 1) % count)
     return struct.pack("<2sHI", b"II", 42, 8) + one.tobytes()
@@ -222,7 +224,9 @@ def _():
 
     packer, side = zlib.compressobj(9), 1 << 15
     data = b"".join(packer.compress(bytes(1 << 24)) for _ in range(side * side >> 24)) + packer.flush()
-    tags = [t if t[0] != 259 else (259, SHORT, 1, 8) for t in grey(side, side, (1, DATA_AT), (1, len(data)), side, bits=8)]
+    tags = [
+        t if t[0] != 259 else (259, SHORT, 1, 8) for t in grey(side, side, (1, DATA_AT), (1, len(data)), side, bits=8)
+    ]
     return tiff(tags, data)
 
 

@@ -54,7 +54,9 @@ def interpreter(name):
 
 
 def run(*command, **keywords):
-    return subprocess.run([os.fspath(word) for word in command], capture_output=True, text=True, errors="replace", **keywords)
+    return subprocess.run(
+        [os.fspath(word) for word in command], capture_output=True, text=True, errors="replace", **keywords
+    )
 
 
 def need_sealing():
