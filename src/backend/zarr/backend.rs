@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use super::batch::Sealer;
 use super::blosc::{Filter, FilterChoice};
+use super::cache::Cache;
 use super::files::Files;
 use super::ground::{Ground, Hook};
+use super::reader::Opened;
 use super::registry::Registry;
 use super::remove::remove_record;
 use super::store::{Store, relative};
@@ -24,6 +26,8 @@ use crate::view::Layout;
 const INODES_A_CHUNK: u64 = 4;
 /// Inodes for groups and arrays of a file.
 const INODES_A_FILE: u64 = 24;
+/// Bytes of decoded chunks that are kept where nobody says otherwise.
+const CACHE: usize = 32 << 20;
 /// Bytes that are left to others on the disk.
 const BYTES_LEFT: u64 = 16 << 20;
 
@@ -68,7 +72,8 @@ impl Zarr {
             config::Filter::Shuffle => FilterChoice::Always(Filter::Shuffle),
             config::Filter::Bitshuffle => FilterChoice::Always(Filter::BitShuffle),
         };
-        let ground = Arc::new(Ground { files, version: config.ngff, filter, writable, hook });
+        let (cache, opened) = (Cache::new(CACHE), Opened::default());
+        let ground = Arc::new(Ground { files, version: config.ngff, filter, writable, hook, cache, opened });
         if writable {
             due::finish_left(&ground)?;
         }
@@ -176,7 +181,7 @@ impl Stores for Zarr {
         let mut figures = StoreFigures::default();
         for store in self.registry.all() {
             let state = store.state.lock();
-            figures.stores += u64::from(state.created && !state.gone);
+            figures.stores += u64::from(store.is_created() && !store.is_gone());
             figures.files += state.entries.len() as u64;
             figures.bytes += state.entries.values().map(|entry| entry.size).sum::<u64>();
             figures.stored_bytes += state.entries.values().map(|entry| entry.stored).sum::<u64>();
@@ -196,5 +201,7 @@ impl Stores for Zarr {
         if self.ground.writable { self.ground.files.sync_all() } else { Ok(()) }
     }
 
-    fn set_cache(&self, _bytes: u64) {}
+    fn set_cache(&self, bytes: u64) {
+        self.ground.cache.set_bound(usize::try_from(bytes).unwrap_or(usize::MAX));
+    }
 }

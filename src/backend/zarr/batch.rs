@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 
@@ -40,8 +41,8 @@ pub(super) struct Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
+        self.store.reserved.fetch_sub(1, Ordering::AcqRel);
         let mut state = self.store.state.lock();
-        state.reserved = state.reserved.saturating_sub(1);
         for claim in &self.claims {
             if matches!(state.claims.get(claim), Some(Claim::Pending(_))) {
                 state.claims.remove(claim);
@@ -146,7 +147,7 @@ fn plan_in_plate(
 ) -> Result<(Plan, Placed), SealError> {
     let store = held.store.clone();
     let mut state = store.state.lock();
-    let fresh = !state.created && state.claims.is_empty();
+    let fresh = !store.is_created() && state.claims.is_empty();
     let plate = state.marker.plate.as_mut().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
     if fresh {
         plate.set_bases([&recognised.position].into_iter());

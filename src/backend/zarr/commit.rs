@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::batch::{Held, Planned, no_space};
-use super::ground::below;
+use super::ground::{StagedChunk, below};
 use super::marker::Kind;
 use super::remove::{self, remove_record};
 use super::store::{State, Store, chunk_paths};
@@ -133,13 +133,13 @@ fn commit_store(
 
 /// Makes what the files need: the store, arrays, groups.
 fn prepare(store: &Store, state: &mut State, files: &[(Ticket, Planned)]) -> io::Result<()> {
-    if state.gone {
+    if store.is_gone() {
         return Err(io::Error::new(io::ErrorKind::NotFound, "the store was removed meanwhile"));
     }
     store.ground.reached("prepare")?;
-    if state.next_record + files.len() as u64 >= state.marker.next_record || !state.created {
+    if state.next_record + files.len() as u64 >= state.marker.next_record || !store.is_created() {
         state.marker.next_record = state.next_record + files.len() as u64 + SET_ASIDE;
-        if state.created {
+        if store.is_created() {
             store.put_marker(state)?;
         }
     }
@@ -290,18 +290,17 @@ fn settle(
 ) {
     let place = store.place();
     let stopped = store.ground.reached("renames").err();
+    let mut failed = Vec::new();
     for mut going in files {
-        let mut outcome = stopped.as_ref().map_or(Ok(()), |e| Err(io::Error::new(e.kind(), e.to_string())));
-        for chunk in going.planned.sealed.chunks.drain(..) {
-            outcome = match outcome {
-                Ok(()) => chunk.publish(&place),
-                // It stays due.
-                Err(e) => {
-                    chunk.keep();
-                    Err(e)
-                }
-            };
-        }
+        let chunks = going.planned.sealed.chunks.drain(..);
+        let outcome = match &stopped {
+            // As if the process had ended here: all stays due.
+            Some(e) => {
+                chunks.for_each(StagedChunk::keep);
+                Err(io::Error::new(e.kind(), e.to_string()))
+            }
+            None => chunks.into_iter().try_for_each(|chunk| chunk.publish(&place)),
+        };
         remove::after_page(store, state, &going.old, &going.gone);
         replaced.extend(
             going
@@ -311,11 +310,32 @@ fn settle(
                 .filter(|id| id.store != store.id || !going.old.contains(&RecordId(id.record))),
         );
         let Planned { held: kept, sealed, .. } = going.planned;
-        state.take_in(store.version, &sealed.record, Some(&sealed.recipe));
         held.push(kept);
+        match &outcome {
+            Ok(()) => state.take_in(store.version, &sealed.record, Some(&sealed.recipe)),
+            Err(_) if stopped.is_none() => failed.push(going.id),
+            Err(_) => {}
+        }
         let id = SealedId { store: store.id, record: going.id.0 };
         answers.push((going.ticket, outcome.map(|()| id).map_err(|e| no_space(e.into()))));
     }
+    if !failed.is_empty()
+        && let Err(e) = take_back(store, state, &failed)
+    {
+        tracing::error!("files that were not sealed stay listed in the store {place}: {e}");
+    }
+}
+
+/// Takes records out again whose chunks did not get their places; the files stay as they were.
+fn take_back(store: &Store, state: &mut State, ids: &[RecordId]) -> io::Result<()> {
+    let place = store.place();
+    for id in ids {
+        let Some(number) = state.pages.home(*id) else { continue };
+        let mut page = state.pages.read(&store.ground, &place, store.version, number)?;
+        page.remove(*id);
+        state.pages.write(&store.ground, &place, store.version, number, &mut page)?;
+    }
+    Ok(())
 }
 
 /// Groups that were made for files that were not sealed after all.

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use super::array::Version;
 use super::blosc::{Encoded, FilterChoice, Frame, Scratch, Section, encode};
+use super::cache::Cache;
 use super::files::Files;
+use super::reader::Opened;
 use crate::backend::Object;
 use crate::config::Ngff;
 use crate::model::RelPath;
@@ -27,6 +29,10 @@ pub(super) struct Ground {
     /// The workspace may be written to.
     pub writable: bool,
     pub hook: Option<Hook>,
+    /// Decoded blocks.
+    pub cache: Cache,
+    /// Chunks that are open for reading.
+    pub opened: Opened,
 }
 
 /// A complete chunk under a temporary name, with no descriptor open. Dropping it removes it.

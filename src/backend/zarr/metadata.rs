@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::sync::atomic::Ordering;
 
 use super::array::ArraySpec;
 use super::documents::{edit_group, put_array};
@@ -24,16 +25,16 @@ pub(super) const SERIES: &str = "OME";
 
 impl Store {
     /// Makes the store's own groups, if they are not there.
-    pub fn create(&self, state: &mut State) -> io::Result<()> {
+    pub fn create(&self, state: &State) -> io::Result<()> {
         let place = self.place();
-        if state.created {
+        if self.is_created() {
             return Ok(());
         }
         self.ground.files.make_dirs(&place)?;
         edit_group(&self.ground, (&place, &place), self.version, |_| Ok(()))?;
         self.put_marker(state)?;
         super::readme::put(self)?;
-        state.created = true;
+        self.created.store(true, Ordering::Release);
         Ok(())
     }
 

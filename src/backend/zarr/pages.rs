@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::io;
 
 use super::array::{ArraySpec, ChunkArray};
+use super::blosc::{BloscError, Frame, Scratch};
 use super::documents::put_array;
 use super::ground::{Ground, below, chunk_path, zarr_version};
 use super::table::{CHUNK, Page, RecordId, TABLES};
@@ -50,8 +51,15 @@ impl Pages {
         numbers.sort_unstable();
         let mut newest: HashMap<u64, u64> = HashMap::new();
         for number in numbers {
-            let page = pages.read(ground, store, version, number)?;
             pages.count = number + 1;
+            let page = match pages.read(ground, store, version, number) {
+                Ok(page) => page,
+                Err(e) => {
+                    // Its files are lost to sight, the others are not; and it is not ours to write over.
+                    tracing::error!("{e}; run scopefs check");
+                    continue;
+                }
+            };
             pages.sequence = pages.sequence.max(page.sequence);
             if page.is_free() {
                 pages.free.insert(number);
@@ -75,12 +83,11 @@ impl Pages {
     pub fn read(&self, ground: &Ground, store: &RelPath, version: Ngff, number: u64) -> io::Result<Page> {
         let path = below(store, &chunk_path(version, TABLES, &[number]));
         let Some(stored) = ground.files.read(&path, STORED_MOST)? else { return Ok(Page::default()) };
-        let bytes = super::blosc::Frame::open(stored.as_slice(), CHUNK as u64).and_then(|frame| frame.decode_all());
-        // What does not decode is kept as damage by the page's own rules: there is nothing in it that can be read.
         let damaged = |e: &dyn std::fmt::Display| {
             io::Error::new(io::ErrorKind::InvalidData, format!("the page {path} of a store cannot be read: {e}"))
         };
-        Page::decode(&bytes.map_err(|e| damaged(&e))?).map_err(|e| damaged(&e))
+        let bytes = decode_blocks(&stored).map_err(|e| damaged(&e))?;
+        Page::decode(&bytes).map_err(|e| damaged(&e))
     }
 
     /// Writes a page, durably.
@@ -149,6 +156,20 @@ impl Pages {
         self.extent = extent;
         Ok(())
     }
+}
+
+/// The bytes of a page, zeros in place of blocks that do not decode: what was in them is missed when it is read.
+fn decode_blocks(stored: &[u8]) -> Result<Vec<u8>, BloscError> {
+    let frame = Frame::open(stored, CHUNK as u64)?;
+    let mut bytes = vec![0; CHUNK];
+    for block in 0..frame.blocks() {
+        let range = frame.range_of(block);
+        let Some(part) = bytes.get_mut(range.start as usize..range.end as usize) else { continue };
+        if frame.decode_range(range.start, part, &mut Scratch::default()).is_err() {
+            part.fill(0);
+        }
+    }
+    Ok(bytes)
 }
 
 /// An array of bytes in chunks of 1 MiB.

@@ -1,12 +1,15 @@
 //! Reading chunks: those of a store, and those that are staged.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
+use super::array::Chunk;
+use super::blosc::{Frame, Scratch, Section};
+use super::cache::ChunkKey;
 use super::ground::{Ground, StagedChunk, below, chunk_path, decode};
 use super::table::{ArrayUse, CHUNK, ChunkReader, LITERALS, StoredChunk};
 use crate::config::Ngff;
@@ -15,10 +18,14 @@ use crate::model::RelPath;
 /// Decoded chunks of a file that is being sealed are kept up to this many bytes.
 const STAGED_KEPT: usize = 64 << 20;
 
+/// Chunks that are kept open, each for one descriptor.
+const OPEN_MOST: usize = 64;
+
 /// Reads the chunks of a store.
 #[derive(Clone)]
 pub(super) struct StoreReader {
     pub ground: Arc<Ground>,
+    pub store: u128,
     pub place: Arc<RwLock<RelPath>>,
     pub version: Ngff,
     pub arrays: Arc<[ArrayUse]>,
@@ -26,18 +33,77 @@ pub(super) struct StoreReader {
 
 impl ChunkReader for StoreReader {
     fn read(&self, chunk: StoredChunk<'_>, range: Range<u64>, out: &mut [u8]) -> io::Result<()> {
-        let path = below(&self.place.read(), &chunk_path(self.version, chunk.array, chunk.coords));
-        let read = || {
-            let object = self.ground.files.open(&path)?.ok_or(io::ErrorKind::NotFound)?;
-            decode(object, decoded_len(&self.arrays, chunk.array)?, chunk.checks, range.clone(), out)
-        };
-        let failed = |e: io::Error| {
-            tracing::error!("bytes {} to {} of the chunk {path} cannot be read: {e}", range.start, range.end);
-            let what = format!("bytes {} to {} of the chunk {path}: {e}", range.start, range.end);
+        self.try_read(chunk, range.start, out).map_err(|e| {
+            let path = self.path_of(chunk);
+            let what = format!("bytes {} to {} of the chunk {path} cannot be read: {e}", range.start, range.end);
+            tracing::error!("{what}");
             io::Error::new(io::ErrorKind::InvalidData, what)
+        })
+    }
+}
+
+impl StoreReader {
+    fn path_of(&self, chunk: StoredChunk<'_>) -> RelPath {
+        below(&self.place.read(), &chunk_path(self.version, chunk.array, chunk.coords))
+    }
+
+    fn try_read(&self, chunk: StoredChunk<'_>, start: u64, out: &mut [u8]) -> io::Result<()> {
+        let key = ChunkKey {
+            store: self.store as u64,
+            array: below(&RelPath::root(), chunk.array),
+            index: chunk.coords.to_vec(),
+            // A chunk that was replaced is another: nothing of the old one is taken for it.
+            generation: chunk.checks.iter().fold(chunk.stored, |sum, check| sum.rotate_left(5) ^ check),
         };
-        let mut read = read;
-        read().map_err(failed)
+        let open = self.ground.opened.get(key, |key| {
+            let object = self.ground.files.open(&self.path_of(chunk))?.ok_or(io::ErrorKind::NotFound)?;
+            let stored = 0..object.stat()?.size;
+            let section = Section { source: Box::new(object), range: stored };
+            let frame = Frame::open(section, decoded_len(&self.arrays, chunk.array)?).map_err(invalid)?;
+            Ok(OpenChunk { key, chunk: Chunk::Stored(frame) })
+        })?;
+        let cache = &self.ground.cache;
+        cache.read(&open.key, &open.chunk, start, out, Some(chunk.checks), &mut Scratch::default()).map_err(invalid)
+    }
+}
+
+fn invalid<E: Into<Box<dyn std::error::Error + Send + Sync>>>(e: E) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, e)
+}
+
+/// A chunk whose header was read.
+pub(super) struct OpenChunk {
+    key: Arc<ChunkKey>,
+    chunk: Chunk,
+}
+
+/// Chunks that were read from lately, open.
+#[derive(Default)]
+pub(super) struct Opened(Mutex<VecDeque<Arc<OpenChunk>>>);
+
+impl Opened {
+    /// The chunk `key`, opened by `open` if it is not here.
+    fn get(
+        &self,
+        key: ChunkKey,
+        open: impl FnOnce(Arc<ChunkKey>) -> io::Result<OpenChunk>,
+    ) -> io::Result<Arc<OpenChunk>> {
+        let known = self.0.lock().iter().find(|chunk| *chunk.key == key).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let chunk = Arc::new(open(Arc::new(key))?);
+        let mut all = self.0.lock();
+        if all.len() >= OPEN_MOST {
+            all.pop_front();
+        }
+        all.push_back(chunk.clone());
+        Ok(chunk)
+    }
+
+    /// Closes the chunks of a store.
+    pub fn forget(&self, store: u128) {
+        self.0.lock().retain(|chunk| chunk.key.store != store as u64);
     }
 }
 

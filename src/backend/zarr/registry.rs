@@ -6,6 +6,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
@@ -62,10 +63,8 @@ impl Registry {
     pub fn reserve(&self, target: &Target) -> io::Result<Arc<Store>> {
         let mut dirs = self.dirs.lock();
         for store in self.refresh(&mut dirs, &target.base)? {
-            let mut state = store.state.lock();
-            if !state.gone && takes(&store, &state.marker, &target.kind) {
-                state.reserved += 1;
-                drop(state);
+            if !store.is_gone() && takes(&store, &target.kind) {
+                store.reserved.fetch_add(1, Ordering::AcqRel);
                 return Ok(store);
             }
         }
@@ -75,7 +74,7 @@ impl Registry {
             _ => None,
         };
         let store = Arc::new(Store::planned(&self.ground, place, Marker::new(new_id(), target.kind.kind(), plate)));
-        store.state.lock().reserved += 1;
+        store.reserved.fetch_add(1, Ordering::AcqRel);
         self.add(&mut dirs, target.base.clone(), store.clone());
         Ok(store)
     }
@@ -83,9 +82,8 @@ impl Registry {
     /// Forgets a store that is not on disk and that nobody plans a file for.
     pub fn forget_unused(&self, store: &Arc<Store>) {
         let mut dirs = self.dirs.lock();
-        let mut state = store.state.lock();
-        if state.reserved == 0 && (!state.created || state.gone) {
-            state.gone = true;
+        if store.reserved.load(Ordering::Acquire) == 0 && (!store.is_created() || store.is_gone()) {
+            store.gone.store(true, Ordering::Release);
             self.stores.remove(&store.id);
             if let Some(listed) = dirs.get_mut(&store.base()) {
                 listed.stores.retain(|other| other.id != store.id);
@@ -112,7 +110,7 @@ impl Registry {
                 dirs.remove(&above);
             }
         }
-        for store in self.all().into_iter().filter(|store| !store.state.lock().created) {
+        for store in self.all().into_iter().filter(|store| !store.is_created()) {
             self.add(&mut dirs, store.base(), store);
         }
     }
@@ -206,13 +204,14 @@ impl Registry {
     /// Of stores that were not found, keeps those that are only planned.
     fn lose(&self, stores: Vec<Arc<Store>>) -> Vec<Arc<Store>> {
         let lost = |store: &Arc<Store>| {
-            let mut state = store.state.lock();
-            if state.created && read_marker(&self.ground, &store.place()).ok().flatten().is_none() {
-                tracing::warn!("the store {} was removed; {} names go with it", store.place(), state.entries.len());
-                state.gone = true;
+            let created = store.is_created();
+            if created && read_marker(&self.ground, &store.place()).ok().flatten().is_none() {
+                tracing::warn!("the store {} was removed; its files go with it", store.place());
+                store.gone.store(true, Ordering::Release);
+                self.ground.opened.forget(store.id);
                 self.stores.remove(&store.id);
             }
-            state.created
+            created
         };
         stores.into_iter().filter(|store| !lost(store)).collect()
     }
@@ -242,11 +241,9 @@ impl Registry {
 }
 
 /// Whether a store is the one for files of this kind.
-fn takes(store: &Store, marker: &Marker, kind: &TargetKind) -> bool {
+fn takes(store: &Store, kind: &TargetKind) -> bool {
     match kind {
-        TargetKind::Plate(shape, _) => {
-            marker.plate.as_ref().and_then(PlateMarker::shape).is_some_and(|known| known == **shape)
-        }
+        TargetKind::Plate(shape, _) => store.shape.as_ref() == Some(&**shape),
         TargetKind::Collection => store.kind == kind.kind(),
         TargetKind::Image => false,
     }

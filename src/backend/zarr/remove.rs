@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::ground::below;
 use super::marker::Kind;
@@ -42,7 +43,7 @@ pub(super) fn remove_record(store: &Arc<Store>, id: RecordId) -> io::Result<()> 
         ground.files.remove(&below(&place, &path), &place)?;
     }
     drop_images(store, &mut state, empty)?;
-    if state.entries.is_empty() && state.reserved == 0 { drop_store(store, &mut state) } else { Ok(()) }
+    if state.entries.is_empty() && store.reserved.load(Ordering::Acquire) == 0 { drop_store(store) } else { Ok(()) }
 }
 
 /// Records were taken out of their page because another replaces them: what only they had goes.
@@ -123,18 +124,15 @@ pub(super) fn drop_images(store: &Store, state: &mut State, empty: Vec<String>) 
 }
 
 /// Removes a store that has no records. What others put into it stays, in a group that is no plate any more.
-fn drop_store(store: &Store, state: &mut State) -> io::Result<()> {
+fn drop_store(store: &Store) -> io::Result<()> {
     let place = store.place();
     drop_tree(store, OWN)?;
     store.drop_documents(&place, &below(&place, SERIES))?;
-    state.gone = true;
-    let foreign = store
-        .ground
-        .files
-        .tree()
-        .list(&place)?
-        .iter()
-        .any(|entry| !matches!(entry.name.to_str(), Some(".zattrs" | "zarr.json" | ".zgroup")));
+    store.gone.store(true, Ordering::Release);
+    store.ground.opened.forget(store.id);
+    let foreign = store.ground.files.tree().list(&place)?.iter().any(|entry| {
+        !matches!(entry.name.to_str(), Some(".zattrs" | "zarr.json" | ".zgroup"))
+    });
     if foreign {
         return super::documents::edit_group(&store.ground, (&place, &place), store.version, |document| {
             let ome = document.ome();

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
 use super::ground::{Ground, below, chunk_path};
-use super::marker::{Kind, Marker};
+use super::marker::{Kind, Marker, PlateMarker, PlateShape};
 use super::ngff::Document;
 use super::pages::Pages;
 use super::reader::StoreReader;
@@ -31,7 +32,15 @@ pub(super) struct Store {
     pub kind: Kind,
     /// Its directory; renamed with those above it.
     pub place: Arc<RwLock<RelPath>>,
-    /// Held through a commit; taken before nothing else but leaves.
+    /// What its plate is, if it is one.
+    pub shape: Option<PlateShape>,
+    /// It is on disk.
+    pub created: AtomicBool,
+    /// It was removed while somebody held it.
+    pub gone: AtomicBool,
+    /// Files that are planned for it and not committed.
+    pub reserved: AtomicUsize,
+    /// Held through a commit; nothing but leaves is taken under it.
     pub state: Mutex<State>,
 }
 
@@ -54,12 +63,6 @@ pub(super) struct State {
     pub literals_declared: u64,
     /// Time points that files have.
     pub times_used: u64,
-    /// It is on disk.
-    pub created: bool,
-    /// It was removed while somebody held it.
-    pub gone: bool,
-    /// Files that are planned for it and not committed.
-    pub reserved: usize,
     /// Display windows widened since they were last written.
     pub windows_moved: bool,
 }
@@ -92,9 +95,7 @@ impl Store {
     /// A store that is not on disk yet.
     pub fn planned(ground: &Arc<Ground>, place: RelPath, marker: Marker) -> Store {
         let (id, kind) = (marker.id, marker.kind);
-        let state = State::new(marker);
-        let place = Arc::new(RwLock::new(place));
-        Store { ground: ground.clone(), id, version: ground.version, kind, place, state: Mutex::new(state) }
+        Store::over(ground, (id, kind, ground.version), Arc::new(RwLock::new(place)), State::new(marker))
     }
 
     /// Opens the store in the directory `place`, and makes the renames that are due in it; `None` without a marker.
@@ -103,7 +104,6 @@ impl Store {
         let (id, kind) = (marker.id, marker.kind);
         let shared = Arc::new(RwLock::new(place.clone()));
         let mut state = State::new(marker);
-        state.created = true;
         let mut dues = Vec::new();
         let mut records = Vec::new();
         state.pages = Pages::load(ground, place, version, &mut |number, page| {
@@ -123,8 +123,39 @@ impl Store {
         }
         state.next_record = state.next_record.max(state.marker.next_record);
         state.next_image = state.next_image.max(highest_group(ground, place)?);
-        let store = Store { ground: ground.clone(), id, version, kind, place: shared, state: Mutex::new(state) };
+        let store = Store::over(ground, (id, kind, version), shared, state);
+        store.created.store(true, Ordering::Release);
         Ok(Some(store))
+    }
+
+    fn over(
+        ground: &Arc<Ground>,
+        (id, kind, version): (u128, Kind, Ngff),
+        place: Arc<RwLock<RelPath>>,
+        state: State,
+    ) -> Store {
+        Store {
+            ground: ground.clone(),
+            id,
+            version,
+            kind,
+            place,
+            shape: state.marker.plate.as_ref().and_then(PlateMarker::shape),
+            created: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
+            reserved: AtomicUsize::new(0),
+            state: Mutex::new(state),
+        }
+    }
+
+    /// Whether it is on disk.
+    pub fn is_created(&self) -> bool {
+        self.created.load(Ordering::Acquire)
+    }
+
+    /// Whether it was removed.
+    pub fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
     }
 
     /// Its directory now.
@@ -141,6 +172,7 @@ impl Store {
     pub fn reader(&self, record: &Record) -> StoreReader {
         StoreReader {
             ground: self.ground.clone(),
+            store: self.id,
             place: self.place.clone(),
             version: self.version,
             arrays: Arc::from(record.arrays.as_slice()),
@@ -194,9 +226,6 @@ impl State {
             next_literal: 0,
             literals_declared: 0,
             times_used: 0,
-            created: false,
-            gone: false,
-            reserved: 0,
             windows_moved: false,
         }
     }
@@ -204,7 +233,7 @@ impl State {
     /// Takes in a record that is on disk. One whose recipe is damaged keeps its names: reading it is an error.
     fn load(&mut self, ground: &Arc<Ground>, place: &Arc<RwLock<RelPath>>, version: Ngff, record: &Record) {
         let arrays = Arc::from(record.arrays.as_slice());
-        let reader = StoreReader { ground: ground.clone(), place: place.clone(), version, arrays };
+        let reader = StoreReader { ground: ground.clone(), store: self.marker.id, place: place.clone(), version, arrays };
         let recipe = recipe_of(&reader, record);
         if let Err(e) = &recipe {
             tracing::error!("the recipe of {} in {} cannot be read: {e}", record.names[0], place.read());
@@ -246,10 +275,9 @@ impl State {
     /// Notes how far the time axis of a plate is really used.
     fn see_times(&mut self, record: &Record, recipe: &Recipe) {
         if self.marker.plate.as_ref().is_some_and(|plate| plate.extent_t.is_some()) {
-            let full = recipe
-                .chunks
-                .iter()
-                .filter(|chunk| record.arrays.get(chunk.array as usize).is_some_and(|array| !array.derived));
+            let full = recipe.chunks.iter().filter(|chunk| {
+                record.arrays.get(chunk.array as usize).is_some_and(|array| !array.derived)
+            });
             let last = full.filter_map(|chunk| chunk.coords.first()).max().map_or(0, |time| time + 1);
             self.times_used = self.times_used.max(last);
         }

@@ -8,8 +8,11 @@ use super::store::Store;
 /// Brings the metadata of a plate to rest: the time axis is as long as the series, display windows are those of all
 /// planes.
 pub(super) fn tidy(store: &Arc<Store>) -> io::Result<()> {
+    if !store.is_created() || store.is_gone() {
+        return Ok(());
+    }
     let mut state = store.state.lock();
-    let Some(mut plate) = state.marker.plate.clone().filter(|_| state.created && !state.gone) else { return Ok(()) };
+    let Some(mut plate) = state.marker.plate.clone() else { return Ok(()) };
     let longer = plate.extent_t.filter(|extent| *extent > state.times_used.max(1));
     if longer.is_none() && !state.windows_moved {
         return Ok(());

@@ -19,7 +19,7 @@ pub(super) fn within(registry: &Registry, path: &RelPath) -> Within {
         if part.as_bytes().ends_with(ENDING.as_bytes()) {
             let place = dir.join(part);
             let stores = registry.list(&dir).unwrap_or_default();
-            if let Some(store) = stores.iter().find(|store| store.place() == place && store.state.lock().created) {
+            if let Some(store) = stores.iter().find(|store| store.place() == place && store.is_created()) {
                 let rest: Option<Vec<&str>> = parts.map(|part| part.to_str()).collect();
                 return rest.map_or(Within::Foreign, |rest| in_store(store, &rest));
             }

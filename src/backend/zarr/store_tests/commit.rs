@@ -60,6 +60,9 @@ fn damage_is_an_error_for_exactly_the_bytes_concerned() {
     assert_eq!(source.read_at(&mut begin[..50], bytes.len() as u64 - 50).unwrap(), 50);
     assert!(begin[..50] == bytes[bytes.len() - 50..]);
     fs::remove_file(&chunk).unwrap();
+    drop(source);
+    let room = room.again();
+    let source = room.zarr.open(room.zarr.listing(&RelPath::root()).unwrap()[0].id).unwrap();
     assert!(source.read_at(&mut begin, 8).is_err());
 }
 
