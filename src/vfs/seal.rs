@@ -5,6 +5,7 @@
 //! sealed in the version that was read, and dirty. Files that cannot be chunks go to disk as they are, and are not tried
 //! again until they change.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -72,7 +73,9 @@ impl Vfs {
                 *result = Err(e);
             }
         }
-        let mut committed: std::collections::HashMap<Ticket, _> = batch.commit().into_iter().collect();
+        // A commit waits for the disk; nothing is worth no wait.
+        let any = begun.iter().any(|result| result.is_ok());
+        let mut committed: HashMap<Ticket, _> = if any { batch.commit().into_iter().collect() } else { HashMap::new() };
         let mut results = Vec::with_capacity(begun.len());
         for (inode, result) in inodes.iter().zip(begun) {
             results.push(result.and_then(|sealing| {
