@@ -126,6 +126,13 @@ impl Stores for Zarr {
         Ok(all)
     }
 
+    fn revision(&self, dir: &RelPath) -> io::Result<u64> {
+        let stores = self.registry.list(dir)?;
+        let there = stores.iter().filter(|store| store.is_created() && !store.is_gone());
+        // The order in which they are found says nothing.
+        Ok(there.fold(0, |sum, store| sum ^ (store.id as u64) ^ (store.id >> 64) as u64))
+    }
+
     fn open(&self, id: SealedId) -> io::Result<Arc<dyn ByteSource>> {
         let store = self.store(id)?;
         let record = store.record(&store.state.lock(), RecordId(id.record))?;
