@@ -13,9 +13,7 @@ use super::reader::Opened;
 use super::registry::Registry;
 use super::remove::remove_record;
 use super::store::{Store, relative};
-use super::stores::{
-    Batch, SealError, SealedEntry, SealedId, StoreFigures, StoredAt, Stores, Within,
-};
+use super::stores::{Batch, SealError, SealedEntry, SealedId, StoreFigures, StoredAt, Stores, Within};
 use super::table::{Attributes, Rebuilt, RecordId};
 use super::{due, tidy, within};
 use crate::backend::ByteSource;
@@ -91,7 +89,8 @@ impl Zarr {
     pub(super) fn has_room(&self, layout: &Layout) -> Result<(), SealError> {
         let free = rustix::fs::fstatvfs(self.ground.files.tree().root()).map_err(io::Error::from)?;
         let bytes = free.f_bavail.saturating_mul(free.f_frsize);
-        let chunks: u64 = layout.arrays.iter().map(|a| a.planes.saturating_mul(a.rows()).saturating_mul(a.columns())).sum();
+        let chunks: u64 =
+            layout.arrays.iter().map(|a| a.planes.saturating_mul(a.rows()).saturating_mul(a.columns())).sum();
         let inodes = chunks.saturating_mul(INODES_A_CHUNK).saturating_add(INODES_A_FILE);
         // Some file systems have no fixed number of inodes, and say 0 of 0.
         let enough_inodes = free.f_files == 0 || free.f_favail >= inodes;
@@ -116,9 +115,9 @@ impl Stores for Zarr {
                 let mut listed = store.sealed_entry(*record, entry);
                 // A name that a newer record has is not this one's any more.
                 let base = store.base();
-                listed.names.retain(|name| {
-                    relative(&base, name).is_some_and(|name| state.by_name.get(&name) == Some(record))
-                });
+                listed
+                    .names
+                    .retain(|name| relative(&base, name).is_some_and(|name| state.by_name.get(&name) == Some(record)));
                 if !listed.names.is_empty() {
                     all.push(listed);
                 }
@@ -194,7 +193,7 @@ impl Stores for Zarr {
         if !self.ground.writable {
             return Ok(());
         }
-        self.registry.all().iter().try_for_each(|store| tidy::tidy(store))
+        self.registry.all().iter().try_for_each(tidy::tidy)
     }
 
     fn finish(&self) -> io::Result<()> {

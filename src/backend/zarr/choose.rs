@@ -115,9 +115,8 @@ fn plate_stems(base: &RelPath, recognised: &Recognised) -> Vec<OsString> {
     let key = &recognised.key;
     let apart = |text: &str| text.trim_matches(|c: char| "_-. ".contains(c)).to_owned();
     let (prefix, suffix) = (apart(&key.prefix), apart(&key.suffix));
-    let directory = directory_name(base).unwrap_or_else(|| {
-        OsString::from(if prefix.is_empty() { "plate" } else { &prefix })
-    });
+    let directory =
+        directory_name(base).unwrap_or_else(|| OsString::from(if prefix.is_empty() { "plate" } else { &prefix }));
     let mut stems = vec![directory.clone()];
     for literal in [suffix, prefix].into_iter().filter(|literal| !literal.is_empty() && !literal.contains('/')) {
         let mut stem = directory.clone();

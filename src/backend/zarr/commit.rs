@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::sync::Arc;
 
-use super::{Zarr, due};
 use super::batch::{Held, Planned, no_space};
 use super::ground::{StagedChunk, below};
 use super::marker::Kind;
@@ -15,6 +14,7 @@ use super::remove::{self, remove_record};
 use super::store::{State, Store, chunk_paths};
 use super::stores::{SealError, SealedId, Ticket};
 use super::table::{Due, Page, RecordId};
+use super::{Zarr, due};
 use crate::model::RelPath;
 use crate::view::Refusal;
 
@@ -39,27 +39,28 @@ struct Going {
 
 /// Commits all of a batch.
 pub(super) fn commit(zarr: &Zarr, planned: Vec<(Ticket, Planned)>) -> Vec<Answer> {
-    let mut stores: BTreeMap<u128, (Arc<Store>, Vec<(Ticket, Planned)>)> = BTreeMap::new();
+    if planned.is_empty() {
+        return Vec::new();
+    }
+    let mut stores: BTreeMap<u128, Arc<Store>> = BTreeMap::new();
+    let mut files: BTreeMap<u128, Vec<(Ticket, Planned)>> = BTreeMap::new();
     for (ticket, planned) in planned {
         let store = planned.held.store.clone();
-        stores.entry(store.id).or_insert_with(|| (store, Vec::new())).1.push((ticket, planned));
+        files.entry(store.id).or_default().push((ticket, planned));
+        stores.insert(store.id, store);
     }
-    let mut answers = Vec::new();
-    if let Err(e) = zarr.ground.files.sync_all() {
-        let tickets = stores.into_values().flat_map(|(_, files)| files).map(|(ticket, _)| ticket);
-        return tickets.map(|ticket| (ticket, Err(again(&e)))).collect();
-    }
-    let note = match due::note(&zarr.ground, stores.values().map(|(store, _)| store.place())) {
+    let begun = zarr.ground.files.sync_all();
+    let note = begun.and_then(|()| due::note(&zarr.ground, stores.values().map(|store| store.place())));
+    let note = match note {
         Ok(note) => note,
         Err(e) => {
-            let tickets = stores.into_values().flat_map(|(_, files)| files).map(|(ticket, _)| ticket);
+            let tickets = files.values().flatten().map(|(ticket, _)| *ticket);
             return tickets.map(|ticket| (ticket, Err(again(&e)))).collect();
         }
     };
-    let mut replaced = Vec::new();
-    let mut held = Vec::new();
-    for (store, files) in stores.values_mut().map(|(store, files)| (store.clone(), std::mem::take(files))) {
-        answers.extend(commit_store(&store, files, &mut replaced, &mut held));
+    let (mut answers, mut replaced, mut held) = (Vec::new(), Vec::new(), Vec::new());
+    for (store, files) in stores.values().zip(files.into_values()) {
+        answers.extend(commit_store(store, files, &mut replaced, &mut held));
     }
     drop(held);
     // What was in another page or store goes only now that its successor is in place.
@@ -70,7 +71,7 @@ pub(super) fn commit(zarr: &Zarr, planned: Vec<(Ticket, Planned)>) -> Vec<Answer
             tracing::warn!("an older version of a file stays in the store {}: {e}", store.place());
         }
     }
-    stores.values().for_each(|(store, _)| zarr.registry.forget_unused(store));
+    stores.values().for_each(|store| zarr.registry.forget_unused(store));
     if let Err(e) = zarr.ground.files.sync_all() {
         return answers.into_iter().map(|(ticket, answer)| (ticket, answer.and(Err(again(&e))))).collect();
     }
@@ -113,7 +114,14 @@ fn commit_store(
                 let id = RecordId(state.next_record);
                 state.next_record += 1;
                 planned.sealed.record.id = id;
-                pages.entry(planned.owner.clone()).or_default().push(Going { ticket, planned, dues, id, old: Vec::new(), gone: Vec::new() });
+                pages.entry(planned.owner.clone()).or_default().push(Going {
+                    ticket,
+                    planned,
+                    dues,
+                    id,
+                    old: Vec::new(),
+                    gone: Vec::new(),
+                });
             }
         }
     }
@@ -295,9 +303,13 @@ fn settle(
             None => chunks.into_iter().try_for_each(|chunk| chunk.publish(&place)),
         };
         remove::after_page(store, state, &going.old, &going.gone);
-        replaced.extend(going.planned.replaces.iter().filter(|id| {
-            id.store != store.id || !going.old.contains(&RecordId(id.record))
-        }));
+        replaced.extend(
+            going
+                .planned
+                .replaces
+                .iter()
+                .filter(|id| id.store != store.id || !going.old.contains(&RecordId(id.record))),
+        );
         let Planned { held: kept, sealed, .. } = going.planned;
         held.push(kept);
         match &outcome {

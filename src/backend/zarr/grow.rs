@@ -89,11 +89,7 @@ fn displays(planned: &Planned, number: usize, image: &ImagePlan) -> Vec<ChannelD
 
 fn union(a: Extents, b: Extents) -> Extents {
     let larger = |a: Option<u64>, b: Option<u64>| a.map(|a| a.max(b.unwrap_or(1)));
-    Extents {
-        time: larger(a.time, b.time),
-        channels: a.channels.max(b.channels),
-        depth: larger(a.depth, b.depth),
-    }
+    Extents { time: larger(a.time, b.time), channels: a.channels.max(b.channels), depth: larger(a.depth, b.depth) }
 }
 
 /// Time grows in doublings: a series that is written a time point at a time would rewrite every array each time.

@@ -114,7 +114,8 @@ impl Source<'_> {
         if !found {
             return Ok(None);
         }
-        let small = reduce(step.image.dtype, [samples, height, width], &region, step.factor as usize, Reduce::Mean);
+        let how = if step.image.labels { Reduce::Nearest } else { Reduce::Mean };
+        let small = reduce(step.image.dtype, [samples, height, width], &region, step.factor as usize, how);
         let small = small.ok_or(io::ErrorKind::InvalidData)?;
         Ok(Some(pad(&small, samples, [rows, columns], level.chunk, size)))
     }
@@ -131,8 +132,8 @@ impl Source<'_> {
         let len = (end - start) as usize * size;
         for sample in 0..self.step.image.samples {
             for row in first..last {
-                let at = ((sample * from.chunk[0] + row - y * from.chunk[0]) * from.chunk[1] + start - x * from.chunk[1])
-                    as usize
+                let at = ((sample * from.chunk[0] + row - y * from.chunk[0]) * from.chunk[1] + start
+                    - x * from.chunk[1]) as usize
                     * size;
                 let to = ((sample * (bottom - top) + row - top) * (right - left) + start - left) as usize * size;
                 if let (Some(from), Some(to)) = (bytes.get(at..at + len), out.get_mut(to..to + len)) {

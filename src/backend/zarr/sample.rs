@@ -69,16 +69,46 @@ sample! {
 macro_rules! with_sample {
     ($dtype:expr, $type:ident => $body:expr) => {
         match $dtype {
-            crate::view::Dtype::U8 => { type $type = u8; $body }
-            crate::view::Dtype::U16 => { type $type = u16; $body }
-            crate::view::Dtype::U32 => { type $type = u32; $body }
-            crate::view::Dtype::U64 => { type $type = u64; $body }
-            crate::view::Dtype::I8 => { type $type = i8; $body }
-            crate::view::Dtype::I16 => { type $type = i16; $body }
-            crate::view::Dtype::I32 => { type $type = i32; $body }
-            crate::view::Dtype::I64 => { type $type = i64; $body }
-            crate::view::Dtype::F32 => { type $type = f32; $body }
-            crate::view::Dtype::F64 => { type $type = f64; $body }
+            crate::view::Dtype::U8 => {
+                type $type = u8;
+                $body
+            }
+            crate::view::Dtype::U16 => {
+                type $type = u16;
+                $body
+            }
+            crate::view::Dtype::U32 => {
+                type $type = u32;
+                $body
+            }
+            crate::view::Dtype::U64 => {
+                type $type = u64;
+                $body
+            }
+            crate::view::Dtype::I8 => {
+                type $type = i8;
+                $body
+            }
+            crate::view::Dtype::I16 => {
+                type $type = i16;
+                $body
+            }
+            crate::view::Dtype::I32 => {
+                type $type = i32;
+                $body
+            }
+            crate::view::Dtype::I64 => {
+                type $type = i64;
+                $body
+            }
+            crate::view::Dtype::F32 => {
+                type $type = f32;
+                $body
+            }
+            crate::view::Dtype::F64 => {
+                type $type = f64;
+                $body
+            }
         }
     };
 }

@@ -36,7 +36,11 @@ fn in_store(store: &Store, rest: &[&str]) -> Within {
     }
     let state = store.state.lock();
     if store.kind != Kind::Plate && *first == SERIES && !state.images.contains_key("") {
-        return if rest.get(1).is_none_or(|name| is_document(name, store.version)) { Within::Ours } else { Within::Foreign };
+        return if rest.get(1).is_none_or(|name| is_document(name, store.version)) {
+            Within::Ours
+        } else {
+            Within::Foreign
+        };
     }
     // Groups on the way to images, then what is in an image.
     let path = |len: usize| rest.get(..len).unwrap_or_default().join("/");
@@ -50,7 +54,8 @@ fn in_store(store: &Store, rest: &[&str]) -> Within {
         }
     }
     let above = format!("{}/", path(rest.len()));
-    let leads = |path: &str| state.images.range(path.to_owned()..).next().is_some_and(|(image, _)| image.starts_with(path));
+    let leads =
+        |path: &str| state.images.range(path.to_owned()..).next().is_some_and(|(image, _)| image.starts_with(path));
     let document = rest.last().is_some_and(|name| is_document(name, store.version));
     let group = format!("{}/", path(rest.len() - 1));
     if leads(&above) || (document && leads(&group)) { Within::Ours } else { Within::Foreign }

@@ -120,9 +120,7 @@ pub fn describe_image(ome: &mut Map<String, Value>, image: &ImageDescription<'_>
 fn axes(image: &ImageDescription<'_>) -> Vec<Axis> {
     let axis = |name: &str, kind, unit| Axis { name: name.to_owned(), r#type: Some(kind), unit };
     let calibration = &image.calibration;
-    let space = |name, known: Option<f64>| {
-        axis(name, AxisType::Space, known.map(|_| AxisUnitSpace::Micrometer.into()))
-    };
+    let space = |name, known: Option<f64>| axis(name, AxisType::Space, known.map(|_| AxisUnitSpace::Micrometer.into()));
     let time = axis("t", AxisType::Time, calibration.t.map(|_| AxisUnitTime::Second.into()));
     image.extents.with(
         axis("c", AxisType::Channel, None),
