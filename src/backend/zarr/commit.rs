@@ -75,7 +75,8 @@ pub(super) fn commit(zarr: &Zarr, planned: Vec<(Ticket, Planned)>) -> Vec<Answer
     if let Err(e) = zarr.ground.files.sync_all() {
         return answers.into_iter().map(|(ticket, answer)| (ticket, answer.and(Err(again(&e))))).collect();
     }
-    if answers.iter().all(|(_, answer)| answer.is_ok()) {
+    // What failed has been taken back; only a test that stops in the middle leaves something due.
+    if zarr.ground.hook.is_none() || answers.iter().all(|(_, answer)| answer.is_ok()) {
         note.done();
     }
     answers.sort_by_key(|(ticket, _)| *ticket);
