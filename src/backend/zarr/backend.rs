@@ -200,7 +200,7 @@ impl Stores for Zarr {
         if !self.ground.writable {
             return Ok(());
         }
-        self.registry.all().iter().try_for_each(|store| tidy::tidy(store))
+        self.registry.all().iter().try_for_each(tidy::tidy)
     }
 
     fn finish(&self) -> io::Result<()> {

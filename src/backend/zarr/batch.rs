@@ -10,7 +10,7 @@ use super::Zarr;
 use super::choose::{TargetKind, choose};
 use super::commit::commit;
 use super::numbering::{Placed, well_path};
-use super::plan::Plan;
+use super::plan::{Plan, are_labels};
 use super::seal::{Sealed, Sealing};
 use super::store::{Claim, State, Store, hash, relative};
 use super::stores::{Batch, SealError, SealedId, Subject, Ticket};
@@ -70,13 +70,15 @@ impl<'z> Sealer<'z> {
         let store = self.zarr.registry.reserve(&target)?;
         let mut held = Held { store, claims: Vec::new() };
         let names = names_below(&target.base, &subject.names)?;
-        let (plan, placed) = match &target.kind {
+        let (mut plan, placed) = match &target.kind {
             TargetKind::Plate(_, recognised) => {
                 let (plan, placed) = plan_in_plate(&mut held, &layout, recognised, (subject, &names))?;
                 (plan, Some(placed))
             }
             _ => (plan_images(&held.store, &layout, matches!(target.kind, TargetKind::Image))?, None),
         };
+        let file = name.split().map(|(_, file)| file.to_string_lossy().into_owned()).unwrap_or_default();
+        plan.images.iter_mut().for_each(|image| image.labels = are_labels(&file, image.dtype));
         let sealing = Sealing {
             ground: &self.zarr.ground,
             version: held.store.version,

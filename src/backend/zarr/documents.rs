@@ -23,6 +23,9 @@ pub(super) fn edit_group(
     let before = ground.document(&path)?;
     let mut document = Document::parse(version, before.as_deref())?;
     change(&mut document)?;
+    if before.is_none() && document.is_dispensable() {
+        return Ok(());
+    }
     let after = document.to_bytes();
     if before.as_ref() == Some(&after) { Ok(()) } else { ground.files.put(&path, &after, false) }
 }

@@ -77,7 +77,9 @@ impl Store {
     /// Writes what an image's group says.
     pub fn put_image(&self, image: &ImagePlan, name: &str, channels: &[ChannelDisplay]) -> io::Result<()> {
         let place = self.place();
-        let levels: Vec<Level> = image.levels.iter().map(|level| level.level).collect();
+        // A label is that of the first pixel of its block, and stands where that one does.
+        let offset = |level: Level| if image.labels { Level { offset: [0.0; 2], ..level } } else { level };
+        let levels: Vec<Level> = image.levels.iter().map(|level| offset(level.level)).collect();
         let description = ImageDescription {
             name,
             extents: image.extents,
@@ -85,7 +87,7 @@ impl Store {
             levels: &levels,
             calibration: image.calibration,
             channels,
-            labels: false,
+            labels: image.labels,
         };
         edit_group(&self.ground, (&place, &below(&place, &image.path)), self.version, |document| {
             describe_image(document.ome(), &description, self.version);

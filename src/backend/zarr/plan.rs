@@ -34,6 +34,8 @@ pub(super) struct ImagePlan {
     pub calibration: Calibration,
     /// What the file says of its channels.
     pub channels: Vec<ChannelMeta>,
+    /// Pixels are labels, of which no mean can be taken.
+    pub labels: bool,
 }
 
 /// A level: an array of the store.
@@ -120,6 +122,7 @@ impl ImagePlan {
             levels,
             calibration: plate.calibration(),
             channels: Vec::new(),
+            labels: are_labels(&plate.suffix, shape.dtype) || are_labels(&plate.prefix, shape.dtype),
         })
     }
 
@@ -226,7 +229,16 @@ fn image_of(layout: &Layout, number: u32, array: &Array, path: String, extents: 
         levels: vec![level_of(array, 0, Level::FULL)],
         calibration: layout.meta.calibration.get(index).copied().unwrap_or_default(),
         channels: layout.meta.channels.get(index).cloned().unwrap_or_default(),
+        labels: false,
     }
+}
+
+/// Whether a file of integers is called what people call files of labels.
+pub(super) fn are_labels(name: &str, dtype: Dtype) -> bool {
+    const WORDS: [&str; 7] = ["mask", "masks", "label", "labels", "seg", "segmentation", "objects"];
+    let integers = !matches!(dtype, Dtype::F32 | Dtype::F64);
+    let mut words = name.split(|c: char| !c.is_ascii_alphabetic());
+    integers && words.any(|word| WORDS.iter().any(|known| word.eq_ignore_ascii_case(known)))
 }
 
 fn level_of(array: &Array, name: u64, level: Level) -> LevelPlan {

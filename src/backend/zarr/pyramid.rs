@@ -7,7 +7,7 @@ use super::ground::StagedChunk;
 use super::level::{Reduce, reduce};
 use super::ngff::PlaneAt;
 use super::plan::{ImagePlan, LevelPlan};
-use super::reader::StagedReader;
+use super::reader::{KeptChunks, StagedReader};
 use super::seal::Sealing;
 use super::stores::SealError;
 use super::table::{ArrayUse, ChunkList};
@@ -15,6 +15,7 @@ use super::table::{ArrayUse, ChunkList};
 /// Makes and stages all levels that the plan says are made, and appends them to arrays, list and chunks.
 pub(super) fn make_levels(
     sealing: &Sealing<'_>,
+    kept: &KeptChunks,
     arrays: &mut Vec<ArrayUse>,
     list: &mut ChunkList,
     chunks: &mut Vec<StagedChunk>,
@@ -26,7 +27,7 @@ pub(super) fn make_levels(
             let Some(from) = image.levels.get(from) else { continue };
             arrays.push(image.array_use(level));
             let index = (arrays.len() - 1) as u32;
-            let step = Step { image, from, level, factor, planes: &planes, array: index };
+            let step = Step { image, from, level, factor, planes: &planes, array: index, kept };
             let (made_list, made) = make_level(sealing, arrays, list, chunks, &step)?;
             made_list.iter().for_each(|chunk| list.push(chunk));
             chunks.extend(made);
@@ -44,6 +45,7 @@ struct Step<'a> {
     planes: &'a [PlaneAt],
     /// Index of the new level among the file's arrays.
     array: u32,
+    kept: &'a KeptChunks,
 }
 
 /// The planes of image `number` that the file has.
@@ -60,7 +62,7 @@ fn make_level(
     chunks: &[StagedChunk],
     step: &Step<'_>,
 ) -> Result<(ChunkList, Vec<StagedChunk>), SealError> {
-    let reader = StagedReader::new(sealing.version, arrays, chunks.iter());
+    let reader = StagedReader::new(sealing.version, arrays, chunks.iter(), step.kept);
     let path = step.image.array_path(step.from.name);
     let checks: HashMap<&[u64], &[u64]> = (0..list.len())
         .filter_map(|index| list.get(index))
@@ -114,7 +116,8 @@ impl Source<'_> {
         if !found {
             return Ok(None);
         }
-        let small = reduce(step.image.dtype, [samples, height, width], &region, step.factor as usize, Reduce::Mean);
+        let how = if step.image.labels { Reduce::Nearest } else { Reduce::Mean };
+        let small = reduce(step.image.dtype, [samples, height, width], &region, step.factor as usize, how);
         let small = small.ok_or(io::ErrorKind::InvalidData)?;
         Ok(Some(pad(&small, samples, [rows, columns], level.chunk, size)))
     }

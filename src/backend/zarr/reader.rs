@@ -121,8 +121,12 @@ pub(super) struct StagedReader<'a> {
     version: Ngff,
     arrays: &'a [ArrayUse],
     staged: HashMap<&'a str, &'a StagedChunk>,
-    kept: Mutex<Kept>,
+    kept: &'a KeptChunks,
 }
+
+/// Decoded chunks of a file that is being sealed.
+#[derive(Default)]
+pub(super) struct KeptChunks(Mutex<Kept>);
 
 #[derive(Default)]
 struct Kept {
@@ -131,15 +135,20 @@ struct Kept {
 }
 
 impl<'a> StagedReader<'a> {
-    pub fn new(version: Ngff, arrays: &'a [ArrayUse], staged: impl Iterator<Item = &'a StagedChunk>) -> Self {
+    pub fn new(
+        version: Ngff,
+        arrays: &'a [ArrayUse],
+        staged: impl Iterator<Item = &'a StagedChunk>,
+        kept: &'a KeptChunks,
+    ) -> Self {
         let staged = staged.map(|chunk| (chunk.path.as_str(), chunk)).collect();
-        StagedReader { version, arrays, staged, kept: Mutex::default() }
+        StagedReader { version, arrays, staged, kept }
     }
 
     /// The whole decoded chunk; `None` if none is staged there.
     pub fn chunk(&self, array: &str, coords: &[u64], checks: &[u64]) -> io::Result<Option<Arc<Vec<u8>>>> {
         let path = chunk_path(self.version, array, coords);
-        if let Some((_, kept)) = self.kept.lock().chunks.iter().find(|(other, _)| *other == path) {
+        if let Some((_, kept)) = self.kept.0.lock().chunks.iter().find(|(other, _)| *other == path) {
             return Ok(Some(kept.clone()));
         }
         let Some(staged) = self.staged.get(path.as_str()) else { return Ok(None) };
@@ -152,7 +161,7 @@ impl<'a> StagedReader<'a> {
     }
 
     fn keep(&self, path: String, bytes: Arc<Vec<u8>>) {
-        let mut kept = self.kept.lock();
+        let mut kept = self.kept.0.lock();
         while !kept.chunks.is_empty() && kept.bytes + bytes.len() > STAGED_KEPT {
             let (_, oldest) = kept.chunks.remove(0);
             kept.bytes -= oldest.len();

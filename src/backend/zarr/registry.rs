@@ -224,15 +224,13 @@ impl Registry {
             stem.push(format!("-{number}"));
             stem
         });
-        let taken = |place: &RelPath| {
-            let planned = dirs.get(&target.base).is_some_and(|dir| dir.stores.iter().any(|s| s.place() == *place));
-            planned.then_some(Ok(true)).unwrap_or_else(|| Ok(self.ground.files.tree().find(place)?.is_some()))
+        let planned = |place: &RelPath| {
+            dirs.get(&target.base).is_some_and(|dir| dir.stores.iter().any(|store| store.place() == *place))
         };
         for mut stem in target.stems.iter().cloned().chain(numbered) {
             stem.push(OsString::from(ENDING));
             let place = target.base.join(&stem);
-            let taken: io::Result<bool> = taken(&place);
-            if !taken? {
+            if !planned(&place) && self.ground.files.tree().find(&place)?.is_none() {
                 return Ok(place);
             }
         }

@@ -130,9 +130,13 @@ fn drop_store(store: &Store) -> io::Result<()> {
     store.drop_documents(&place, &below(&place, SERIES))?;
     store.gone.store(true, Ordering::Release);
     store.ground.opened.forget(store.id);
-    let foreign = store.ground.files.tree().list(&place)?.iter().any(|entry| {
-        !matches!(entry.name.to_str(), Some(".zattrs" | "zarr.json" | ".zgroup"))
-    });
+    let foreign = store
+        .ground
+        .files
+        .tree()
+        .list(&place)?
+        .iter()
+        .any(|entry| !matches!(entry.name.to_str(), Some(".zattrs" | "zarr.json" | ".zgroup")));
     if foreign {
         return super::documents::edit_group(&store.ground, (&place, &place), store.version, |document| {
             let ome = document.ome();

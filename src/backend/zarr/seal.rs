@@ -8,21 +8,21 @@ use sha2::{Digest, Sha256};
 use super::ground::{Ground, StagedChunk, chunk_path};
 use super::plan::Plan;
 use super::pyramid::make_levels;
-use super::reader::StagedReader;
+use super::reader::{KeptChunks, StagedReader};
 use super::stores::{SealError, Subject};
 use super::table::{
     ArrayUse, Attributes, CHUNK, ChunkList, ChunkRef, LITERALS, LiteralChunk, Literals, Rebuilt, Recipe, RecipeBytes,
     Record, RecordId, Spill,
 };
 use super::windows::Windows;
-use crate::config::{Ngff, Originals};
+use crate::config::Ngff;
 use crate::model::ByteSource;
 use crate::view::{ByChunk, Layout, Refusal, gather};
 
 /// Literal bytes up to this many are kept in the record.
 const INLINE: u64 = 64 << 10;
 /// A recipe up to this many bytes is kept in the record.
-const RECIPE_INLINE: usize = 256 << 10;
+const RECIPE_INLINE: usize = 128 << 10;
 /// A recipe longer than this is not read again.
 const RECIPE_MOST: usize = super::table::MAX_RECIPE as usize;
 /// The file is compared in steps of so many bytes.
@@ -57,11 +57,13 @@ impl Sealing<'_> {
     pub fn run(&self, subject: &Subject, source: &dyn ByteSource) -> Result<Sealed, SealError> {
         let mut arrays = self.arrays();
         let (mut list, mut chunks, windows) = self.stage_chunks(&arrays, source)?;
-        make_levels(self, &mut arrays, &mut list, &mut chunks)?;
+        // What is decoded to make levels need not be decoded again to prove the file.
+        let kept = KeptChunks::default();
+        make_levels(self, &kept, &mut arrays, &mut list, &mut chunks)?;
         let mut literals = Vec::new();
-        let kept = self.stage_literals(source, &mut literals)?;
-        let recipe = Recipe::new(self.layout, list, kept).map_err(too_complex)?;
-        let sha256 = self.prove(&arrays, &recipe, chunks.iter().chain(&literals), source)?;
+        let bytes = self.stage_literals(source, &mut literals)?;
+        let recipe = Recipe::new(self.layout, list, bytes).map_err(too_complex)?;
+        let sha256 = self.prove((&arrays, &kept), &recipe, chunks.iter().chain(&literals), source)?;
         let bytes = self.stage_recipe(&recipe, &mut literals)?;
         let attr = &subject.attr;
         let attributes =
@@ -73,7 +75,7 @@ impl Sealing<'_> {
             attributes,
             xattrs: subject.xattrs.clone(),
             sha256,
-            source: subject.found.filter(|_| subject.originals == Originals::Keep || subject.found.is_some()),
+            source: subject.found,
             arrays,
             recipe: bytes,
         };
@@ -170,12 +172,12 @@ impl Sealing<'_> {
     /// Rebuilds the file from what was staged, compares it with the source byte for byte, and returns its SHA-256.
     fn prove<'s>(
         &self,
-        arrays: &'s [ArrayUse],
+        (arrays, kept): (&'s [ArrayUse], &'s KeptChunks),
         recipe: &Recipe,
         staged: impl Iterator<Item = &'s StagedChunk>,
         source: &dyn ByteSource,
     ) -> Result<[u8; 32], SealError> {
-        let reader = StagedReader::new(self.version, arrays, staged);
+        let reader = StagedReader::new(self.version, arrays, staged, kept);
         let rebuilt = Rebuilt::new(Arc::from(arrays), Arc::new(recipe.clone()), reader);
         let (mut wanted, mut found) = (vec![0; STEP], vec![0; STEP]);
         let mut hash = Sha256::new();

@@ -233,7 +233,8 @@ impl State {
     /// Takes in a record that is on disk. One whose recipe is damaged keeps its names: reading it is an error.
     fn load(&mut self, ground: &Arc<Ground>, place: &Arc<RwLock<RelPath>>, version: Ngff, record: &Record) {
         let arrays = Arc::from(record.arrays.as_slice());
-        let reader = StoreReader { ground: ground.clone(), store: self.marker.id, place: place.clone(), version, arrays };
+        let reader =
+            StoreReader { ground: ground.clone(), store: self.marker.id, place: place.clone(), version, arrays };
         let recipe = recipe_of(&reader, record);
         if let Err(e) = &recipe {
             tracing::error!("the recipe of {} in {} cannot be read: {e}", record.names[0], place.read());
@@ -275,9 +276,10 @@ impl State {
     /// Notes how far the time axis of a plate is really used.
     fn see_times(&mut self, record: &Record, recipe: &Recipe) {
         if self.marker.plate.as_ref().is_some_and(|plate| plate.extent_t.is_some()) {
-            let full = recipe.chunks.iter().filter(|chunk| {
-                record.arrays.get(chunk.array as usize).is_some_and(|array| !array.derived)
-            });
+            let full = recipe
+                .chunks
+                .iter()
+                .filter(|chunk| record.arrays.get(chunk.array as usize).is_some_and(|array| !array.derived));
             let last = full.filter_map(|chunk| chunk.coords.first()).max().map_or(0, |time| time + 1);
             self.times_used = self.times_used.max(last);
         }

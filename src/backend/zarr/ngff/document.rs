@@ -32,7 +32,15 @@ impl Document {
             Some(bytes) => serde_json::from_slice(bytes).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?,
             None => Map::new(),
         };
-        Ok(Document { version, whole })
+        let mut document = Document { version, whole };
+        // In Zarr v3 a group without attributes has a document too.
+        document.attributes();
+        Ok(document)
+    }
+
+    /// Whether there is nothing in it that a group needs to be one.
+    pub fn is_dispensable(&self) -> bool {
+        self.version == Ngff::V04 && self.whole.is_empty()
     }
 
     /// The group's attributes.

@@ -75,3 +75,29 @@ fn an_abandoned_batch_leaves_nothing() {
     room.zarr.begin().add(subject("x/a.tif", &bytes), &bytes.as_slice()).unwrap();
     assert_eq!((room.staged(), room.has("x")), (0, false));
 }
+
+#[test]
+fn levels_of_labels_hold_values_that_exist() {
+    let room = Room::new(Ngff::V04);
+    room.seal("cells_mask.tif", &tiff(1, 2100, 20)).unwrap();
+    let image = room.json("workspace.images.ome.zarr/0/.zattrs");
+    assert_eq!(image["multiscales"][0]["type"], "nearest");
+    let plain = room.seal("cells.tif", &tiff(1, 2100, 20)).unwrap();
+    assert_eq!(room.json("workspace.images.ome.zarr/1/.zattrs")["multiscales"][0]["type"], "mean");
+    assert_eq!(room.zarr.stored_at(plain).unwrap().array, "1/0");
+}
+
+#[test]
+fn a_file_with_many_literal_bytes_keeps_them_in_chunks_of_their_own() {
+    let room = Room::new(Ngff::V04);
+    let mut bytes = tiff(3, 64, 64);
+    bytes.extend((0..2_500_000_u32).map(|n| (n.wrapping_mul(n) >> 7) as u8));
+    let id = room.seal("a.tif", &bytes).unwrap();
+    assert!(room.read(id).unwrap() == bytes);
+    assert_eq!(room.json("workspace.images.ome.zarr/scopefs/literals/.zarray")["shape"][0], 4 << 20);
+    let room = room.again();
+    let id = room.zarr.listing(&RelPath::root()).unwrap()[0].id;
+    assert!(room.read(id).unwrap() == bytes);
+    room.zarr.remove(id).unwrap();
+    assert!(!room.has("workspace.images.ome.zarr"));
+}

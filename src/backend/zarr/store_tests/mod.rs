@@ -96,8 +96,8 @@ impl Room {
         let dir = path(name).split().unwrap().0;
         let mut dirs = vec![dir.clone()];
         dirs.extend(dir.split().map(|(above, _)| above));
-        let all = dirs.iter().flat_map(|dir| self.zarr.listing(dir).unwrap());
-        let entry = all.filter(|entry| entry.names.contains(&path(name))).next().expect(name);
+        let mut all = dirs.iter().flat_map(|dir| self.zarr.listing(dir).unwrap());
+        let entry = all.find(|entry| entry.names.contains(&path(name))).expect(name);
         self.read(entry.id).unwrap()
     }
 
