@@ -93,7 +93,7 @@ mod tests {
     use super::*;
     use crate::backend::zarr::array::Version;
     use crate::backend::zarr::blosc::{Filter, FilterChoice};
-    use crate::backend::zarr::offline::made::{Made, made, made_with, plane};
+    use crate::backend::zarr::offline::{Made, made, made_with, plane};
     use crate::backend::zarr::table::Due;
 
     fn args(made: &Made) -> CheckArgs {

@@ -101,7 +101,7 @@ fn summary(done: &Exported, dest: &Path) -> String {
 mod tests {
     use super::*;
     use crate::backend::zarr::array::Version;
-    use crate::backend::zarr::offline::made::{Made, made};
+    use crate::backend::zarr::offline::{Made, made};
     use crate::cli::mountinfo::for_tests;
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;

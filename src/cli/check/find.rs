@@ -165,7 +165,7 @@ impl Hold {
 mod tests {
     use super::*;
     use crate::backend::zarr::array::Version;
-    use crate::backend::zarr::offline::made::made;
+    use crate::backend::zarr::offline::made;
     use crate::cli::mountinfo::for_tests;
 
     #[test]

@@ -65,7 +65,7 @@ fn is_marker(marker: Option<&Value>) -> bool {
 mod tests {
     use super::*;
     use crate::backend::zarr::array::Version;
-    use crate::backend::zarr::offline::made::made;
+    use crate::backend::zarr::offline::made;
 
     #[test]
     fn a_store_is_known_by_its_marker_in_both_versions_of_zarr() {

@@ -3,7 +3,7 @@
 mod check;
 mod export;
 #[cfg(test)]
-pub(crate) mod made;
+mod made;
 mod marked;
 mod mend;
 mod orphans;
@@ -22,6 +22,8 @@ use sha2::{Digest, Sha256};
 
 pub use check::{Finding, Verdict, check};
 pub use export::{Exported, export};
+#[cfg(test)]
+pub(crate) use made::{Made, made, made_with, plane};
 pub use marked::{Marked, marked};
 pub use mend::{Accepted, Repaired, accept, repair};
 

@@ -8,7 +8,6 @@ use std::process::Command;
 
 use super::super::blosc::{Filter, FilterChoice};
 use super::super::table::{Due, Flaw};
-use super::made::{Made, made, made_with, plane};
 use super::*;
 
 impl Made {
