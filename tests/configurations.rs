@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use scopefs::config::{Auto, Config, Limit, Memory, SECTIONS, Zarr};
+use scopefs::config::{Auto, Config, Limit, Memory, SECTIONS, SealAs, Zarr};
 use scopefs::model::{Durability, OnUnmount, RelPath, Tier};
+use scopefs::plate::Recogniser;
 use scopefs::route::{self, Decision, Router};
 
 const BACKENDS: &[&str] = &["memory", "disk"];
@@ -37,8 +38,14 @@ fn every_ready_configuration_loads_says_whom_it_is_for_and_is_tested_here() {
         names.push(name);
     }
     names.sort();
-    let tested =
-        ["all-options.toml", "demo.toml", "plain-disk.toml", "scratch-intermediates.toml", "small-memory-laptop.toml"];
+    let tested = [
+        "all-options.toml",
+        "demo.toml",
+        "plain-disk.toml",
+        "plate-sealed.toml",
+        "scratch-intermediates.toml",
+        "small-memory-laptop.toml",
+    ];
     assert_eq!(names, tested, "a new configuration needs a test of its decisions in this file");
 }
 
@@ -56,6 +63,29 @@ fn scratch_intermediates_are_discarded_and_measurements_are_strict() {
         assert_eq!((decision.durability, decision.on_unmount), (Durability::Fsync, OnUnmount::Keep), "{path}");
         assert_eq!(decision.write_behind, Some(Duration::from_secs(30)), "{path}");
     }
+}
+
+#[test]
+fn a_sealed_plate_keeps_intermediates_in_memory_and_seals_result_images_alone() {
+    let (config, router) = load("plate-sealed.toml");
+    for path in ["intermediates/a.tif", "P1/tmp/B03/a.npy", "results/tmp/a.tif"] {
+        let decision = decide(&router, path);
+        assert_eq!((decision.home, decision.durability), (Tier::Disk, Durability::Scratch), "{path}");
+        assert_eq!(decision.on_unmount, OnUnmount::Discard, "{path}");
+    }
+    for path in ["results/P1_B03_s1_w1.TIF", "P1/results/masks/a.tiff", "P1/results/volume.npy"] {
+        let decision = decide(&router, path);
+        assert_eq!((decision.start, decision.home), (Tier::Memory, Tier::Zarr), "{path}");
+        assert_eq!((decision.durability, decision.seal_as), (Durability::Fsync, SealAs::Image), "{path}");
+    }
+    assert_eq!(decide(&router, "results/cells.csv").durability, Durability::Strict);
+    assert_eq!(decide(&router, "results/cells.csv").home, Tier::Disk);
+    assert_eq!(decide(&router, "P1/TimePoint_1/P1_B03_s1_w1.TIF").home, Tier::Disk);
+    assert!(router.rules().all(|(_, rule)| !rule.adopt), "found files are never touched");
+    let names = Recogniser::new(&config.zarr.plate_patterns()).expect("the pattern is right");
+    let path = RelPath::from_path(Path::new("results/run7_B03_field2_dapi_mask.tif")).expect("relative");
+    let position = names.recognise(&path).expect("a plane of a plate").position;
+    assert_eq!((position.well.row, position.well.column, position.field), (1, 2, 2));
 }
 
 #[test]
@@ -87,7 +117,11 @@ fn the_reference_shows_the_defaults_and_every_key() {
     assert_eq!(config.zarr, Zarr { sealing: true, ..Zarr::default() });
     assert_eq!(decide(&router, "intermediates/a").durability, Durability::Scratch);
     assert_eq!(decide(&router, "results/p/a.tif").write_behind, Some(Duration::from_secs(10)));
-    assert!(router.explain(&decide(&router, "results/p/a.tif")).contains("not built yet"));
+    assert!(router.explain(&decide(&router, "results/p/a.tif")).contains("sealed after 30s of rest"));
+    let masks = decide(&router, "masks/p/a.tif");
+    assert_eq!(masks.seal_as, SealAs::Labels);
+    assert_eq!(router.rule(masks.rule).of.as_deref(), Some("plates/**"));
+    assert!(router.explain(&decide(&router, "other")).contains("not built yet"), "auto does not choose by size");
     let text = fs::read_to_string(project("mount-configs/all-options.toml")).expect("text");
     for (section, keys) in SECTIONS {
         assert!(text.lines().any(|line| line == *section), "{section} is missing");

@@ -14,6 +14,8 @@ Examples:
   scopefs explain /mnt/screen/results/*.tif  where each file is, and why
   scopefs sync /mnt/screen/results           return when these are durable
   scopefs unmount /mnt/screen                bring everything to disk, then unmount
+  scopefs check /data/screen                 unmounted: is every sealed image sound?
+  scopefs export P1.ome.zarr /data/out       the original files out of a store, with no mount
 
 Exit codes: 0 done, 1 failed, 2 wrong usage.";
 
@@ -42,6 +44,10 @@ pub enum Command {
     Migrate(MigrateArgs),
     /// Return when files are durable on disk
     Sync(SyncArgs),
+    /// Look at every chunk, recipe and hash of the stores of a workspace that is not mounted
+    Check(CheckArgs),
+    /// Write the original files of a store somewhere, with no mount
+    Export(ExportArgs),
     /// Work with configuration files
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -167,6 +173,42 @@ pub struct SyncArgs {
     pub paths: Vec<PathBuf>,
 }
 
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  scopefs check /data/screen
+  scopefs check /data/screen/P1/P1.ome.zarr --json
+  scopefs check /data/screen --repair        finish what was begun, remove what nothing uses
+
+Exit codes: 0 all is sound, 1 something was found (or could not be looked at), 2 wrong usage.";
+
+/// `scopefs check`
+#[derive(Debug, Clone, Args)]
+#[command(after_help = CHECK_EXAMPLES)]
+pub struct CheckArgs {
+    /// A workspace, a directory in one, or one store; not mounted
+    pub workspace: PathBuf,
+    /// Do what was left undone and remove left-over chunks; no file is ever given up
+    #[arg(long)]
+    pub repair: bool,
+    /// Take chunks that another program has changed as what their files hold from now on
+    #[arg(long)]
+    pub accept: bool,
+    /// For scripts: one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `scopefs export`
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Example:\n  scopefs export /data/screen/P1/P1.ome.zarr /data/originals\n\n\
+    Each file is compared by its hash before it gets its name. Files that are there already stay as they are.")]
+pub struct ExportArgs {
+    /// The store: a directory NAME.ome.zarr
+    pub store: PathBuf,
+    /// A directory; made if it is missing
+    pub dest: PathBuf,
+}
+
 /// `scopefs config`
 #[derive(Debug, Clone, Subcommand)]
 pub enum ConfigCommand {
@@ -208,6 +250,14 @@ mod tests {
         assert_eq!(args.mountpoint.as_deref(), Some(std::path::Path::new("/m")));
         assert_eq!(args.options, ["ro,atime", "suid"]);
         assert!(!args.foreground);
+    }
+
+    #[test]
+    fn what_is_checked_and_how_is_read() {
+        let cli = Cli::try_parse_from(["scopefs", "check", "/w", "--repair", "--accept"]).unwrap();
+        let Command::Check(args) = cli.command else { panic!("not check") };
+        assert_eq!((args.workspace.to_str(), args.repair, args.accept, args.json), (Some("/w"), true, true, false));
+        assert_eq!(Cli::try_parse_from(["scopefs", "export", "a.ome.zarr"]).unwrap_err().exit_code(), 2);
     }
 
     #[test]

@@ -63,8 +63,9 @@ fn text(file: &Explained, colours: bool) -> String {
         true => String::new(),
         false => format!(" (takes {})", size(file.stored_size)),
     };
+    let store = file.store.as_ref().map(|at| format!("  store   {}, {}\n", at.path, at.array)).unwrap_or_default();
     format!(
-        "{}\n  tier    {}, {}\n  rule    {}\n  why     {}\n  bytes   {}\n  size    {}{stored}\n",
+        "{}\n  tier    {}, {}\n  rule    {}\n  why     {}\n  bytes   {}\n{store}  size    {}{stored}\n",
         paint(&file.path, Style::Bold, colours),
         file.tier,
         file.state.as_str(),
@@ -78,6 +79,7 @@ fn text(file: &Explained, colours: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::status::InStore;
     use crate::model::{State, Tier};
 
     #[test]
@@ -91,11 +93,29 @@ mod tests {
             stored_at: "/run/scopefs/x/memory/a.tif".into(),
             size: 5000,
             stored_size: 8192,
+            store: None,
         };
         assert_eq!(
             text(&file, false),
             "/m/a.tif\n  tier    memory, dirty\n  rule    rule 1 '**'\n  why     placed by its rule\n  \
              bytes   /run/scopefs/x/memory/a.tif\n  size    4.9 KiB (takes 8.0 KiB)\n"
+        );
+        let store = InStore { path: "/w/P1/P1.ome.zarr".into(), array: "B/03/0/0".into(), stored_bytes: 2048 };
+        let sealed = Explained {
+            tier: Tier::Zarr,
+            state: State::Sealed,
+            stored_at: store.path.clone(),
+            stored_size: 2048,
+            store: Some(store),
+            ..file
+        };
+        assert!(
+            text(&sealed, false).ends_with(
+                "  bytes   /w/P1/P1.ome.zarr\n  store   /w/P1/P1.ome.zarr, B/03/0/0\n  \
+                 size    4.9 KiB (takes 2.0 KiB)\n"
+            ),
+            "{}",
+            text(&sealed, false)
         );
     }
 }

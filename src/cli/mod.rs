@@ -3,8 +3,10 @@
 mod args;
 mod ask;
 mod busy;
+mod check;
 mod config;
 mod explain;
+mod export;
 mod failure;
 mod locate;
 mod migrate;
@@ -67,6 +69,8 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Explain(args) => explain::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Migrate(args) => migrate::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Sync(args) => sync::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Check(args) => check::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Export(args) => export::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Config(ConfigCommand::Check { file }) => config::check(&file).map(|()| ExitCode::SUCCESS),
         Command::Completions { shell } => pages::completions(shell).map(|()| ExitCode::SUCCESS),
         Command::Man { dir } => pages::man(dir.as_deref()).map(|()| ExitCode::SUCCESS),

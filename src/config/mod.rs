@@ -5,8 +5,8 @@
 //! a misspelt `durability` that was silently ignored would cost data. What can only be a slip but does no harm (a rule
 //! that can never match) is a warning.
 //!
-//! Whether a backend exists and whether a glob is well formed is known one level up, where rules become decisions; see
-//! [`crate::route::load`] for the way to have all problems of a file in one list.
+//! Whether a backend exists and whether a glob or a pattern of plate names is well formed is known one level up, where
+//! rules become decisions; see [`crate::route::load`] for the way to have all problems of a file in one list.
 
 mod error;
 mod model;
@@ -23,7 +23,10 @@ use std::fs;
 use std::path::Path;
 
 pub use error::{ConfigErrors, Problem};
-pub use model::{Auto, Codec, Config, Filter, Limit, Memory, Ngff, Originals, Rule, Shards, WRITE_BEHIND_LATEST, Zarr};
+pub use model::{
+    Auto, Codec, Config, Filter, Limit, Memory, Ngff, Originals, PlatePattern, Rule, SealAs, Shards,
+    WRITE_BEHIND_LATEST, Zarr,
+};
 pub use nearest::nearest;
 pub use quantity::{parse_duration, parse_limit, parse_size, parse_write_behind};
 pub use section::SECTIONS;

@@ -87,6 +87,25 @@ pub struct Zarr {
     pub settle: Duration,
     /// Whether chunks are gathered in shards.
     pub shards: Shards,
+    /// Names of plate images besides the known ones; whether they are well formed is checked where rules become
+    /// decisions.
+    pub plates: Vec<PlatePattern>,
+}
+
+/// One entry of `[zarr] plates`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlatePattern {
+    /// A regular expression with named groups.
+    pub regex: String,
+    /// Its line in the file, from 1; 0 if it comes from no file.
+    pub line: usize,
+}
+
+impl Zarr {
+    /// The patterns of [`Zarr::plates`], as a recogniser of plates takes them.
+    pub fn plate_patterns(&self) -> Vec<String> {
+        self.plates.iter().map(|plate| plate.regex.clone()).collect()
+    }
 }
 
 impl Default for Zarr {
@@ -98,6 +117,7 @@ impl Default for Zarr {
             filter: Filter::Auto,
             settle: Duration::from_secs(30),
             shards: Shards::None,
+            plates: Vec::new(),
         }
     }
 }
@@ -150,6 +170,16 @@ pub enum Originals {
     Keep,
 }
 
+/// What a sealed image is in its store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SealAs {
+    /// An image of its own.
+    #[default]
+    Image,
+    /// Labels (a segmentation) of another image, below that one's `labels/`.
+    Labels,
+}
+
 /// One `[[rule]]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rule {
@@ -169,6 +199,10 @@ pub struct Rule {
     pub adopt: bool,
     /// Glob of the directories that are one dataset each; `None`: the top-level directory.
     pub dataset: Option<String>,
+    /// What its sealed images are (`as`); anything but an image only with backend `zarr`.
+    pub seal_as: SealAs,
+    /// Glob of the images whose labels they are (`of`); only with [`SealAs::Labels`].
+    pub of: Option<String>,
     /// Line of the rule in its file, from 1; 0 if it comes from no file.
     pub line: usize,
 }
@@ -184,6 +218,8 @@ impl Default for Rule {
             originals: Originals::default(),
             adopt: false,
             dataset: None,
+            seal_as: SealAs::default(),
+            of: None,
             line: 0,
         }
     }

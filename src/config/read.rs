@@ -3,7 +3,9 @@
 use toml::de::{DeArray, DeTable, DeValue};
 
 use super::section::{Report, Section, check_root};
-use super::{Auto, Codec, Config, Filter, Memory, Ngff, Originals, Problem, Rule, Shards, Zarr, value};
+use super::{
+    Auto, Codec, Config, Filter, Memory, Ngff, Originals, PlatePattern, Problem, Rule, SealAs, Shards, Zarr, value,
+};
 use crate::model::{Durability, OnUnmount};
 
 /// Everything that can be read, and everything that is wrong.
@@ -96,7 +98,10 @@ fn zarr(section: &Section<'_>, report: &mut Report<'_>) -> Zarr {
     let codec = section.get("codec", report, |v| value::word(v, &[("lz4", Codec::Lz4)]));
     let filter = section.get("filter", report, |v| value::word(v, &filters));
     let shards = section.get("shards", report, |v| value::word(v, &[("none", Shards::None), ("field", Shards::Field)]));
+    let plates = section.get("plates", report, value::texts).unwrap_or_default();
+    let pattern = |(regex, at): (String, usize)| PlatePattern { regex, line: report.line(at) };
     let zarr = Zarr {
+        plates: plates.into_iter().map(pattern).collect(),
         sealing: default.sealing,
         ngff: ngff.unwrap_or(default.ngff),
         codec: codec.unwrap_or(default.codec),
@@ -139,6 +144,7 @@ fn rule(section: &Section<'_>, line: usize, report: &mut Report<'_>) -> Rule {
     let durability = [("fsync", Durability::Fsync), ("strict", Durability::Strict), ("scratch", Durability::Scratch)];
     let on_unmount = [("keep", OnUnmount::Keep), ("discard", OnUnmount::Discard)];
     let originals = [("replace", Originals::Replace), ("keep", Originals::Keep)];
+    let seal_as = [("image", SealAs::Image), ("labels", SealAs::Labels)];
     let default = Rule::default();
     let rule = Rule {
         pattern: section.get("match", report, value::pattern).unwrap_or_default(),
@@ -149,6 +155,8 @@ fn rule(section: &Section<'_>, line: usize, report: &mut Report<'_>) -> Rule {
         originals: section.get("originals", report, |v| value::word(v, &originals)).unwrap_or_default(),
         adopt: section.get("adopt", report, value::boolean).unwrap_or_default(),
         dataset: section.get("dataset", report, value::pattern),
+        seal_as: section.get("as", report, |v| value::word(v, &seal_as)).unwrap_or_default(),
+        of: section.get("of", report, value::pattern),
         line,
     };
     if section.line("match", report).is_none() {
@@ -157,7 +165,21 @@ fn rule(section: &Section<'_>, line: usize, report: &mut Report<'_>) -> Rule {
         section.fault("match", report, message);
     }
     durability_conflicts(section, &rule, report);
+    label_conflicts(section, &rule, report);
     rule
+}
+
+/// What `as` and `of` need beside them.
+fn label_conflicts(section: &Section<'_>, rule: &Rule, report: &mut Report<'_>) {
+    if rule.seal_as == SealAs::Labels && rule.backend != "zarr" && section.sound(&["backend"], report) {
+        let message = "\"labels\" is a way to be sealed and is only accepted with backend = \"zarr\"; write that \
+                       beside it, or remove as";
+        section.fault("as", report, message);
+    }
+    if rule.of.is_some() && rule.seal_as != SealAs::Labels && section.sound(&["as"], report) {
+        let message = "this names the images whose labels these files are; add as = \"labels\", or remove of";
+        section.fault("of", report, message);
+    }
 }
 
 /// What `durability` rules out.

@@ -13,8 +13,11 @@ use super::{Problem, nearest};
 pub const SECTIONS: &[(&str, &[&str])] = &[
     ("[memory]", &["limit", "high", "low", "write_behind"]),
     ("[auto]", &["memory_below", "zarr_above"]),
-    ("[zarr]", &["ngff", "codec", "filter", "settle", "shards"]),
-    ("[[rule]]", &["match", "backend", "durability", "write_behind", "on_unmount", "originals", "adopt", "dataset"]),
+    ("[zarr]", &["ngff", "codec", "filter", "settle", "shards", "plates"]),
+    (
+        "[[rule]]",
+        &["match", "backend", "durability", "write_behind", "on_unmount", "originals", "adopt", "dataset", "as", "of"],
+    ),
 ];
 
 /// Collects problems and knows which line a byte is in.

@@ -43,6 +43,8 @@ codec = "lz4"
 filter = "bitshuffle"
 settle = "1m"
 shards = "field"
+plates = ['(?<well>[A-H]\d\d)-(?<field>\d+)',
+          '(?<row>[A-H])(?<column>\d+)']
 
 [[rule]]
 match = "intermediates/**"
@@ -57,6 +59,8 @@ originals = "keep"
 adopt = true
 dataset = "*/*"
 write_behind = "5s"
+as = "labels"
+of = "raw/**"
 
 [[rule]]
 match = "**"
@@ -75,6 +79,10 @@ fn every_key_arrives_where_it_belongs() {
         filter: Filter::Bitshuffle,
         settle: Duration::from_secs(60),
         shards: Shards::Field,
+        plates: vec![
+            PlatePattern { regex: r"(?<well>[A-H]\d\d)-(?<field>\d+)".to_string(), line: 18 },
+            PlatePattern { regex: r"(?<row>[A-H])(?<column>\d+)".to_string(), line: 19 },
+        ],
     };
     assert_eq!(config.zarr, zarr);
     let [scratch, results, rest] = &config.rules[..] else { panic!("{:?}", config.rules) };
@@ -83,8 +91,10 @@ fn every_key_arrives_where_it_belongs() {
     assert_eq!((results.originals, results.adopt), (Originals::Keep, true));
     assert_eq!(results.write_behind, Some(Some(Duration::from_secs(5))));
     assert_eq!(results.dataset.as_deref(), Some("*/*"));
+    assert_eq!((results.seal_as, results.of.as_deref()), (SealAs::Labels, Some("raw/**")));
+    assert_eq!((rest.seal_as, rest.of.as_deref()), (SealAs::Image, None));
     assert!(rest.catches_all());
-    assert_eq!(config.rules.iter().map(|rule| rule.line).collect::<Vec<_>>(), [19, 25, 33]);
+    assert_eq!(config.rules.iter().map(|rule| rule.line).collect::<Vec<_>>(), [21, 27, 37]);
     assert_eq!(config.warnings(), Vec::<String>::new());
 }
 
@@ -145,6 +155,30 @@ fn what_keys_mean_together_is_checked() {
     problem(discard, &["t.toml:3: [[rule]] 1 on_unmount", "durability = \"scratch\""]);
     let both = "[[rule]]\nmatch = \"a\"\ndurability = \"scratch\"\nwrite_behind = \"1s\"";
     problem(both, &["t.toml:4: [[rule]] 1 write_behind", "remove write_behind"]);
+}
+
+#[test]
+fn labels_need_a_store_and_their_images_need_labels() {
+    problem(
+        "[[rule]]\nmatch = \"**\"\nas = \"labels\"",
+        &["t.toml:3: [[rule]] 1 as", "backend = \"zarr\"", "remove as"],
+    );
+    problem(
+        "[[rule]]\nmatch = \"**\"\nbackend = \"zarr\"\nof = \"raw/**\"",
+        &["t.toml:4: [[rule]] 1 of", "as = \"labels\""],
+    );
+    problem(
+        "[[rule]]\nmatch = \"**\"\nbackend = \"zarr\"\nas = \"label\"",
+        &["[[rule]] 1 as", "the nearest is \"labels\""],
+    );
+    let wrong = "[[rule]]\nmatch = \"**\"\nbackend = \"zarr\"\nas = \"labels\"\nof = \"/raw\"";
+    problem(wrong, &["t.toml:5: [[rule]] 1 of", "can never match"]);
+}
+
+#[test]
+fn patterns_of_plates_are_a_list_of_strings() {
+    problem("[zarr]\nplates = \"x\"", &["t.toml:2: [zarr] plates", "a list of strings"]);
+    problem("[zarr]\nplates = ['x', 3]", &["t.toml:2: [zarr] plates", "the integer 3"]);
 }
 
 #[test]

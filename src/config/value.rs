@@ -79,6 +79,18 @@ pub(super) fn word<T: Copy>(value: &DeValue<'_>, words: &[(&str, T)]) -> Read<T>
     Err(format!("{} is not known; accepted: {accepted}; the nearest is \"{near}\"", quoted(found)))
 }
 
+/// A list of strings, each with the byte at which it begins in the file.
+pub(super) fn texts(value: &DeValue<'_>) -> Read<Vec<(String, usize)>> {
+    let wanted = "a list of strings";
+    let example = "['(?<well>[A-H][0-9]{2})_f(?<field>[0-9]+)']";
+    let Some(array) = value.as_array() else { return Err(wrong_type(value, wanted, example)) };
+    let one = |entry: &toml::Spanned<DeValue<'_>>| match entry.get_ref().as_str() {
+        Some(text) => Ok((text.to_string(), entry.span().start)),
+        None => Err(wrong_type(entry.get_ref(), wanted, example)),
+    };
+    array.iter().map(one).collect()
+}
+
 /// A glob over paths relative to the workspace. Only its shape is looked at here: whether it would be a pattern that
 /// no such path can ever match.
 pub(super) fn pattern(value: &DeValue<'_>) -> Read<String> {

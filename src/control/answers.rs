@@ -65,6 +65,11 @@ impl Answers {
             stored_at: top.join(found.stored_at.as_path()).into(),
             size: found.attr.size,
             stored_size: found.stored_size,
+            store: found.store.map(|at| status::InStore {
+                path: self.facts.workspace.as_path().join(at.store.as_path()).into(),
+                array: at.array,
+                stored_bytes: at.stored_bytes,
+            }),
         }
     }
 

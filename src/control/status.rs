@@ -144,6 +144,20 @@ pub struct Explained {
     pub size: u64,
     /// Bytes that it takes where it is kept.
     pub stored_size: u64,
+    /// The store that has it; absent where none has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<InStore>,
+}
+
+/// Where a sealed file is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InStore {
+    /// The store's directory.
+    pub path: WirePath,
+    /// Its first array there.
+    pub array: String,
+    /// Bytes that its chunks take.
+    pub stored_bytes: u64,
 }
 
 #[cfg(test)]
@@ -192,6 +206,7 @@ mod tests {
             stored_at: "/run/x/a.tif".into(),
             size: 1,
             stored_size: 4096,
+            store: None,
         };
         let json = serde_json::to_value(&explained).unwrap();
         assert_eq!(
@@ -199,6 +214,11 @@ mod tests {
             json!({"path": "a.tif", "tier": "memory", "state": "dirty", "rule": "default",
                 "reason": "placed by its rule", "stored_at": "/run/x/a.tif", "size": 1, "stored_size": 4096})
         );
+        let store = InStore { path: "/w/P1.ome.zarr".into(), array: "B/03/0/0".into(), stored_bytes: 7 };
+        let sealed = Explained { store: Some(store), ..explained };
+        let json = serde_json::to_value(&sealed).unwrap();
+        assert_eq!(json["store"], json!({"path": "/w/P1.ome.zarr", "array": "B/03/0/0", "stored_bytes": 7}));
+        assert_eq!(serde_json::from_value::<Explained>(json).unwrap(), sealed);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A decision in words.
 
 use super::{Decision, RuleView};
-use crate::config::WRITE_BEHIND_LATEST;
+use crate::config::{Originals, SealAs, WRITE_BEHIND_LATEST};
 use crate::model::{Durability, OnUnmount, Tier};
 
 /// `rule 2 'results/**' (backend zarr): kept in memory, home disk; …`.
@@ -12,6 +12,7 @@ pub(super) fn sentence(rule: &RuleView, decision: &Decision) -> String {
     };
     let mut parts = vec![place];
     parts.extend(stand_in(&rule.backend).map(str::to_string));
+    parts.extend((decision.home == Tier::Zarr).then(|| sealing(rule, decision)));
     parts.push(promise(decision).to_string());
     if decision.start != Tier::Disk && decision.durability != Durability::Scratch {
         parts.push(write_behind(decision));
@@ -25,6 +26,16 @@ fn stand_in(backend: &str) -> Option<&'static str> {
         "auto" => Some("choosing by the size of the dataset is not built yet, so it acts as memory"),
         _ => None,
     }
+}
+
+fn sealing(rule: &RuleView, decision: &Decision) -> String {
+    let role = match (decision.seal_as, &rule.of) {
+        (SealAs::Image, _) => String::new(),
+        (SealAs::Labels, None) => " as labels".to_string(),
+        (SealAs::Labels, Some(of)) => format!(" as labels of '{}'", of.escape_debug()),
+    };
+    let beside = if rule.originals == Originals::Keep { ", beside the original" } else { "" };
+    format!("sealed{role} after {:?} of rest{beside}", decision.settle)
 }
 
 fn promise(decision: &Decision) -> &'static str {
@@ -43,6 +54,10 @@ fn promise(decision: &Decision) -> &'static str {
 
 fn write_behind(decision: &Decision) -> String {
     match decision.write_behind {
+        Some(_) if decision.home == Tier::Zarr => format!(
+            "written to disk as a plain file if it is not sealed {} minutes after a change",
+            WRITE_BEHIND_LATEST.as_secs() / 60
+        ),
         Some(idle) => format!(
             "written behind after {:?} idle, {} minutes at the latest",
             idle.min(WRITE_BEHIND_LATEST),

@@ -19,8 +19,9 @@ use std::time::Duration;
 
 pub use error::RouteError;
 
-use crate::config::{Config, ConfigErrors, Originals, Problem, Rule, nearest, read_text};
+use crate::config::{Config, ConfigErrors, Originals, PlatePattern, Problem, Rule, SealAs, nearest, read_text};
 use crate::model::{Durability, OnUnmount, RelPath, Tier};
+use crate::plate::Recogniser;
 use glob::{Pattern, Subject};
 
 /// Names that a rule may use whatever is registered: `auto` chooses among backends, `zarr` is reserved.
@@ -47,6 +48,8 @@ pub struct Decision {
     pub settle: Duration,
     /// What becomes of it at unmount; only ever [`OnUnmount::Discard`] with [`Durability::Scratch`].
     pub on_unmount: OnUnmount,
+    /// What it is in its store, where its home is one.
+    pub seal_as: SealAs,
 }
 
 /// One rule as messages and statistics show it.
@@ -66,6 +69,8 @@ pub struct RuleView {
     pub adopt: bool,
     /// Glob of the directories that are one dataset each; `None`: the top-level directory.
     pub dataset: Option<String>,
+    /// Glob of the images whose labels its files are, as written.
+    pub of: Option<String>,
 }
 
 /// Rules, compiled. Immutable and shared between threads.
@@ -79,6 +84,7 @@ pub struct Router {
 #[derive(Debug, Clone)]
 struct Compiled {
     pattern: Pattern,
+    of: Option<Pattern>,
     decision: Decision,
     view: RuleView,
 }
@@ -91,7 +97,7 @@ impl Router {
     }
 
     fn build(config: &Config, backends: &[&str]) -> (Router, Vec<Problem>) {
-        let mut problems = Vec::new();
+        let mut problems: Vec<Problem> = config.zarr.plates.iter().filter_map(plate_problem).collect();
         let mut rules = Vec::new();
         for (index, rule) in config.rules.iter().enumerate() {
             let place = format!("[[rule]] {}", index + 1);
@@ -100,8 +106,9 @@ impl Router {
                 problems.push(Problem { line, key: format!("{place} {key}"), message });
             };
             check_backend(&rule.backend, backends).unwrap_or_else(|message| fault("backend", message));
-            if let Some(dataset) = &rule.dataset {
-                Pattern::new(dataset).err().into_iter().for_each(|message| fault("dataset", message));
+            for (key, glob) in [("dataset", &rule.dataset), ("of", &rule.of)] {
+                let wrong = glob.as_ref().and_then(|glob| Pattern::new(glob).err());
+                wrong.into_iter().for_each(|message| fault(key, message));
             }
             // The last id is the built-in rule's.
             match (u16::try_from(index), Pattern::new(&rule.pattern)) {
@@ -132,6 +139,14 @@ impl Router {
         self.rules.iter().chain([&self.default]).map(|rule| (rule.decision.rule, &rule.view))
     }
 
+    /// Whether the files of a rule are labels of the image at `image`. A rule that does not say of which says yes to
+    /// all; one that makes no labels, to none.
+    pub fn are_labels_of(&self, id: RuleId, image: &RelPath) -> bool {
+        let rule = self.rules.get(usize::from(id.0)).unwrap_or(&self.default);
+        let said = rule.of.as_ref().is_none_or(|of| of.matches(&Subject::new(image.as_bytes())));
+        rule.decision.seal_as == SealAs::Labels && said
+    }
+
     /// Whether any rule makes closes durable.
     pub fn any_strict(&self) -> bool {
         self.rules.iter().any(|rule| rule.decision.durability == Durability::Strict)
@@ -159,13 +174,15 @@ pub fn from_toml(text: &str, file: &Path, backends: &[&str]) -> Result<(Config, 
 impl Compiled {
     fn new(id: RuleId, rule: &Rule, pattern: Pattern, config: &Config) -> Compiled {
         let name = format!("rule {} '{}'", id.0 + 1, rule.pattern.escape_debug());
-        Compiled { pattern, decision: decision(id, rule, config), view: view(name, rule) }
+        // One that is not well formed was reported: this router is used by nobody.
+        let of = rule.of.as_ref().and_then(|of| Pattern::new(of).ok());
+        Compiled { pattern, of, decision: decision(id, rule, config), view: view(name, rule) }
     }
 
     fn built_in(id: RuleId, config: &Config) -> Compiled {
         let rule = Rule::default();
         let view = view("default".to_string(), &rule);
-        Compiled { pattern: Pattern::everything(), decision: decision(id, &rule, config), view }
+        Compiled { pattern: Pattern::everything(), of: None, decision: decision(id, &rule, config), view }
     }
 }
 
@@ -181,6 +198,7 @@ fn decision(id: RuleId, rule: &Rule, config: &Config) -> Decision {
         write_behind: if scratch { None } else { write_behind },
         // A rule that did not come from a file may hold any pair: only scratch is ever thrown away.
         on_unmount: if scratch { rule.on_unmount } else { OnUnmount::Keep },
+        seal_as: rule.seal_as,
     }
 }
 
@@ -193,7 +211,15 @@ fn view(name: String, rule: &Rule) -> RuleView {
         originals: rule.originals,
         adopt: rule.adopt,
         dataset: rule.dataset.clone(),
+        of: rule.of.clone(),
     }
+}
+
+/// What is wrong with a pattern of plate names.
+fn plate_problem(plate: &PlatePattern) -> Option<Problem> {
+    let error = Recogniser::new(std::slice::from_ref(&plate.regex)).err()?;
+    let message = format!("{error}; docs/plates.md tells what such a pattern holds");
+    Some(Problem { line: (plate.line > 0).then_some(plate.line), key: "[zarr] plates".to_string(), message })
 }
 
 fn check_backend(name: &str, backends: &[&str]) -> Result<(), String> {

@@ -91,7 +91,8 @@ fn backends_decide_where_files_start_and_settle() {
         [("memory", Tier::Memory), ("disk", Tier::Disk), ("auto", Tier::Memory), ("zarr", Tier::Memory)]
     {
         let decision = router(&format!("[[rule]]\nmatch = \"**\"\nbackend = \"{backend}\"")).decide(&path(b"a"));
-        assert_eq!((decision.start, decision.home), (start, Tier::Disk), "{backend}");
+        let home = if backend == "zarr" { Tier::Zarr } else { Tier::Disk };
+        assert_eq!((decision.start, decision.home), (start, home), "{backend}");
     }
 }
 
@@ -120,14 +121,16 @@ fn only_scratch_is_ever_discarded_wherever_the_rule_came_from() {
 fn an_explanation_names_rule_backend_place_and_what_is_not_built_yet() {
     let text = "[[rule]]\nmatch = \"tmp/**\"\nbackend = \"memory\"\n\
                 durability = \"scratch\"\non_unmount = \"discard\"\n\
-                [[rule]]\nmatch = \"results/**\"\nbackend = \"zarr\"\n[[rule]]\nmatch = \"raw/**\"\nbackend = \"disk\"";
+                [[rule]]\nmatch = \"results/**\"\nbackend = \"zarr\"\n[[rule]]\nmatch = \"raw/**\"\nbackend = \"disk\"\n\
+                [[rule]]\nmatch = \"m/**\"\nbackend = \"zarr\"\noriginals = \"keep\"\nas = \"labels\"\nof = \"raw/*\"";
     let router = router(text);
     let explain = |name: &str| router.explain(&router.decide(&path(name.as_bytes())));
     assert_eq!(
         explain("results/a"),
-        "rule 2 'results/**' (backend zarr): kept in memory, home disk; sealing is not built yet, so it acts as \
-         memory; fsync makes it durable; written behind after 30s idle, 5 minutes at the latest"
+        "rule 2 'results/**' (backend zarr): kept in memory, home zarr; sealed after 30s of rest; \
+         fsync makes it durable; written to disk as a plain file if it is not sealed 5 minutes after a change"
     );
+    assert!(explain("m/a").contains("sealed as labels of 'raw/*' after 30s of rest, beside the original;"));
     assert_eq!(explain("raw/a"), "rule 3 'raw/**' (backend disk): kept on disk; fsync makes it durable");
     assert!(explain("tmp/a").contains("scratch") && explain("tmp/a").contains("discarded at unmount"));
     assert!(explain("x").starts_with("default (backend auto): kept in memory, home disk; choosing by the size"));
@@ -155,6 +158,34 @@ fn an_invalid_glob_says_what_is_wrong_and_how_to_write_it() {
             assert!(error.contains("no valid glob") && error.contains(remedy), "{error}");
         }
     }
+}
+
+#[test]
+fn a_pattern_of_plates_that_cannot_be_used_is_named_with_its_line() {
+    let text = "[zarr]\nplates = [\n  '(?<well>[A-H]\\d\\d)_(?<field>\\d+)',\n  '(?<site>\\d+)',\n  '(?<well>x',\n]\n";
+    let errors = from_toml(text, Path::new("t.toml"), BACKENDS).expect_err("two are wrong").to_string();
+    let lines: Vec<&str> = errors.lines().collect();
+    assert_eq!(lines.len(), 2, "{errors}");
+    assert!(lines[0].starts_with("t.toml:4: [zarr] plates: ") && lines[0].contains("'site'"), "{errors}");
+    assert!(lines[1].starts_with("t.toml:5: [zarr] plates: ") && lines[1].contains("docs/plates.md"), "{errors}");
+}
+
+#[test]
+fn labels_belong_to_the_images_that_their_rule_names() {
+    let labels = "[[rule]]\nmatch = \"**/*_mask.tif\"\nbackend = \"zarr\"\nas = \"labels\"\n";
+    let router_of = router(&format!("{labels}of = \"plate/**\"\n"));
+    let decision = router_of.decide(&path(b"plate/a_mask.tif"));
+    assert_eq!(decision.seal_as, SealAs::Labels);
+    assert_eq!(router_of.rule(decision.rule).of.as_deref(), Some("plate/**"));
+    assert!(router_of.are_labels_of(decision.rule, &path(b"plate/a.tif")));
+    assert!(!router_of.are_labels_of(decision.rule, &path(b"other/a.tif")));
+    let image = router_of.decide(&path(b"plate/a.tif"));
+    assert_eq!(image.seal_as, SealAs::Image);
+    assert!(!router_of.are_labels_of(image.rule, &path(b"plate/a.tif")));
+    let any = router(labels);
+    assert!(any.are_labels_of(RuleId(0), &path(b"anywhere/a.tif")));
+    let wrong = from_toml(&format!("{labels}of = \"[\"\n"), Path::new("t.toml"), BACKENDS).expect_err("no glob");
+    assert!(wrong.to_string().contains("[[rule]] 1 of: "), "{wrong}");
 }
 
 #[test]

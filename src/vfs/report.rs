@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::inode::{Inode, Reason};
 use super::journal::Record;
 use super::{Error, MoveError, Result, Vfs};
-use crate::backend::zarr::StoreFigures;
+use crate::backend::zarr::{StoreFigures, StoredAt};
 use crate::model::{Attr, Identity, RelPath, State, Tier};
 
 /// Failures kept for `status`; older ones make room.
@@ -88,6 +88,8 @@ pub struct Explained {
     pub stored_at: RelPath,
     /// Allocated bytes.
     pub stored_size: u64,
+    /// The store that has this version of it, if one has.
+    pub store: Option<StoredAt>,
 }
 
 impl Vfs {
@@ -141,7 +143,10 @@ impl Vfs {
         if let Some(refusal) = self.why_refused(&inode).filter(|_| !inode.is_sealed()) {
             reason = format!("not sealed: {refusal}; {reason}");
         }
-        let at = inode.sealed_id().filter(|_| inode.is_absent()).and_then(|id| self.stores.as_ref()?.stored_at(id));
+        let known = inode.sealed_id().filter(|_| inode.is_sealed());
+        let store = known.and_then(|id| self.stores.as_ref()?.stored_at(id));
+        // A copy in memory is nearer.
+        let at = store.clone().filter(|_| inode.is_absent());
         let explained = Explained {
             tier: inode.tier(),
             state: self.state(&inode),
@@ -150,6 +155,7 @@ impl Vfs {
             attr,
             stored_size: at.as_ref().map_or(attr.blocks * 512, |at| at.stored_bytes),
             stored_at: at.map_or_else(|| path.clone(), |at| at.store),
+            store,
         };
         let ino = inode.ino;
         drop(inode);

@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use rustix::fs::XattrFlags;
-use scopefs::model::Tier;
+use scopefs::model::{RelPath, Tier};
 use scopefs::vfs::{Changes, OpenFlags, RenameMode, Times};
 
 use crate::support::{Kernel, NOT_AN_IMAGE, World};
@@ -68,6 +68,22 @@ fn a_sealed_file_is_what_it_was_and_holds_no_memory() {
     assert_eq!(kernel.read("a").expect("reads"), image(3));
     assert_eq!(kernel.stat("a").expect("stats").mtime, before.mtime);
     assert_eq!(kernel.xattrs(kernel.stat("a").expect("stats").ino).expect("lists").len(), 1);
+}
+
+#[test]
+fn an_explanation_names_the_store_as_long_as_it_has_this_version() {
+    let world = sealing_world!();
+    let kernel = with_sealed(&world);
+    let explain = || kernel.vfs.explain(&RelPath::from_bytes(b"d/a").expect("relative")).expect("explains");
+    let sealed = explain();
+    let store = sealed.store.expect("a store has it");
+    assert_eq!((store.store.to_string(), sealed.stored_at), ("d/shelf.ome.zarr".to_owned(), store.store));
+    kernel.migrate("d/a", Tier::Memory).expect("reads it back");
+    let copied = explain();
+    assert!(copied.store.is_some(), "memory has a copy");
+    assert_eq!(copied.stored_at.to_string(), "d/a");
+    kernel.write("d/a", &image(5)).expect("writes");
+    assert_eq!(explain().store, None, "what the store has is older");
 }
 
 #[test]
@@ -137,7 +153,7 @@ fn what_is_not_an_image_stays_plain_with_the_reason() {
     assert_eq!(kernel.vfs.seal_rested(), 0);
     assert!(kernel.vfs.drain(&mut |_| {}, &AtomicBool::new(false)).is_empty());
     assert_eq!(std::fs::read(world.path("notes.tif")).expect("plain"), NOT_AN_IMAGE);
-    let path = scopefs::model::RelPath::from_path("notes.tif".as_ref()).expect("relative");
+    let path = RelPath::from_path("notes.tif".as_ref()).expect("relative");
     let explained = kernel.vfs.explain(&path).expect("explains");
     assert!(explained.reason.contains("neither a TIFF nor an npy"), "{}", explained.reason);
     assert_eq!(kernel.vfs.figures().refused, 1);

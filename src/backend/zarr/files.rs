@@ -155,6 +155,15 @@ impl Files {
         Ok(Object::new(sys::openat(&*self.staging, name, flags, Mode::empty())?, false))
     }
 
+    /// Whether a file that an earlier run left is still there.
+    pub fn is_left(&self, name: &OsStr) -> io::Result<bool> {
+        match sys::statat(&*self.staging, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(e) => Err(e.into()),
+        }
+    }
+
     /// Removes a file that an earlier run left and that nothing is due for.
     pub fn drop_left(&self, name: &OsStr) -> io::Result<()> {
         Ok(sys::unlinkat(&*self.staging, name, AtFlags::empty())?)

@@ -14,7 +14,7 @@ mod preflight;
 mod process;
 mod serve;
 mod served;
-mod workspace;
+pub mod workspace;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

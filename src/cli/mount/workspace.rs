@@ -29,7 +29,7 @@ use crate::vfs::OWN_DIR;
 /// Files on their way to their names, inside [`OWN_DIR`].
 pub const STAGING: &str = "staging";
 /// Chunks on their way into stores, inside [`OWN_DIR`].
-const CHUNKS: &str = "chunks";
+pub const CHUNKS: &str = "chunks";
 const MARKER: &str = "SCOPEFS.TAG";
 const IN_MEMORY: &str = "IN-MEMORY";
 const LOCK: &str = "lock";
@@ -57,6 +57,8 @@ pub struct Workspace {
 #[derive(Debug)]
 struct Own {
     dir: OwnedFd,
+    /// There was none before.
+    made: bool,
     _lock: Option<File>,
 }
 
@@ -70,8 +72,7 @@ impl Workspace {
         read_only: bool,
         note: &mut dyn FnMut(String),
     ) -> Result<Self, Failure> {
-        let failed = |error: Errno| Failure::failed(format!("cannot open the workspace {}: {error}", path.display()));
-        let root = rustix::fs::open(path, DIR | OFlags::PATH, Mode::empty()).map_err(failed)?;
+        let root = open_root(path)?;
         if read_only {
             let root_lock = lock_root(&root, path)?;
             let workspace = Workspace { root, path: path.to_path_buf(), _root_lock: root_lock, own: None };
@@ -83,6 +84,21 @@ impl Workspace {
             }
             return Ok(workspace);
         }
+        Workspace::locked(root, path, Some(mountpoint), note)
+    }
+
+    /// Opens and locks the workspace at `path` to work on its stores with no mount.
+    pub fn open_offline(path: &Path, note: &mut dyn FnMut(String)) -> Result<Self, Failure> {
+        Workspace::locked(open_root(path)?, path, None, note)
+    }
+
+    fn locked(
+        root: OwnedFd,
+        path: &Path,
+        mountpoint: Option<&Path>,
+        note: &mut dyn FnMut(String),
+    ) -> Result<Self, Failure> {
+        let made = rustix::fs::statat(&root, OWN_DIR, AtFlags::SYMLINK_NOFOLLOW).is_err();
         let dir = own_dir(&root, path)?;
         let lock = lock::take(&dir, path, mountpoint, note)?;
         // Only now: an earlier daemon that was about to end may have taken the marker away until it let the lock go.
@@ -94,7 +110,7 @@ impl Workspace {
                 Err(error) => return Err(write_failure(path, error)),
             }
         }
-        let own = Own { dir, _lock: lock };
+        let own = Own { dir, made, _lock: lock };
         Ok(Workspace { root, path: path.to_path_buf(), _root_lock: root_lock, own: Some(own) })
     }
 
@@ -146,6 +162,11 @@ impl Workspace {
         File::from(file).write_all(text.as_bytes())
     }
 
+    /// Lets go of the workspace; what an earlier daemon had left is still there.
+    pub fn leave_as_found(self) -> io::Result<()> {
+        if self.own.as_ref().is_some_and(|own| own.made) { self.leave() } else { Ok(()) }
+    }
+
     /// Lets go of the workspace after everything was brought home: nothing of ours stays, and its root has the mtime
     /// that it had. What others have put into our directory stays there.
     pub fn leave(self) -> io::Result<()> {
@@ -169,6 +190,26 @@ impl Workspace {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Keeps daemons off the workspace at `path` for as long as what is returned lives, and fails if one serves it. Nothing
+/// is written. Several may do so at a time.
+pub fn keep_still(path: &Path) -> Result<Still, Failure> {
+    let root = open_root(path)?;
+    lock::look(&root, path)?;
+    let flock = FlockOperation::NonBlockingLockShared;
+    lock_root_as(&root, path, flock).map(|lock| Still { _lock: lock })
+}
+
+/// A workspace that no daemon can begin to serve.
+#[derive(Debug)]
+pub struct Still {
+    _lock: Option<OwnedFd>,
+}
+
+fn open_root(path: &Path) -> Result<OwnedFd, Failure> {
+    let failed = |error: Errno| Failure::failed(format!("cannot open the workspace {}: {error}", path.display()));
+    rustix::fs::open(path, DIR | OFlags::PATH, Mode::empty()).map_err(failed)
 }
 
 /// Does something that changes the names in the root, and gives the root its mtime back: names of ours are no news for
@@ -260,10 +301,14 @@ fn write_failure(path: &Path, error: impl Into<io::Error>) -> Failure {
 /// A lock on the root directory itself, for as long as the descriptor lives. Where directories cannot be locked, the
 /// lock file alone has to do.
 fn lock_root(root: &OwnedFd, path: &Path) -> Result<Option<OwnedFd>, Failure> {
+    lock_root_as(root, path, FlockOperation::NonBlockingLockExclusive)
+}
+
+fn lock_root_as(root: &OwnedFd, path: &Path, how: FlockOperation) -> Result<Option<OwnedFd>, Failure> {
     let shown = path.display();
     let fd = rustix::fs::openat(root, ".", DIR | OFlags::RDONLY, Mode::empty())
         .map_err(|error| Failure::failed(format!("cannot open the workspace {shown}: {error}")))?;
-    match rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive) {
+    match rustix::fs::flock(&fd, how) {
         Ok(()) => Ok(Some(fd)),
         Err(Errno::WOULDBLOCK) => Err(Failure::failed(format!(
             "the workspace {shown} is in use by another scopefs (or another program holds a lock on the directory); \

@@ -29,6 +29,7 @@ pub fn status(status: &Status, colours: bool) -> String {
     line(tiers(status));
     line(dirty(status, colours));
     line(moved(status, colours));
+    sealed(status).into_iter().for_each(&mut line);
     line(format!("  open handles {}   pid {}", count(status.open_handles), status.pid));
     trouble(status, colours).into_iter().for_each(&mut line);
     text
@@ -66,7 +67,10 @@ fn tiers(status: &Status) -> String {
     row("on disk", status.tiers.disk, if status.tiers.complete { "" } else { "(still counting)" });
     let zarr = status.tiers.zarr;
     if zarr.files > 0 {
-        row("in stores", Amount { files: zarr.files, bytes: zarr.bytes }, &format!("({})", size(zarr.stored_bytes)));
+        // A store may take more than its files if they do not compress at all.
+        let ratio = zarr.bytes as f64 / zarr.stored_bytes.max(1) as f64;
+        let note = format!("({} stored, {ratio:.2} to 1)", size(zarr.stored_bytes));
+        row("in stores", Amount { files: zarr.files, bytes: zarr.bytes }, &note);
     }
     table.to_string()
 }
@@ -88,10 +92,19 @@ fn moved(status: &Status, colours: bool) -> String {
         // A `String` takes every write.
         let _ = write!(text, "   {}", paint(failed, Style::Bad, colours));
     }
-    if status.sealed.files > 0 || status.sealed.refused > 0 {
-        let _ = write!(text, "   sealed {}, refused {}", count(status.sealed.files), count(status.sealed.refused));
-    }
     text
+}
+
+fn sealed(status: &Status) -> Option<String> {
+    let done = status.sealed;
+    if done.files == 0 && done.refused == 0 {
+        return None;
+    }
+    let mut text = format!("  sealed {}, {}", files(done.files), size(done.bytes));
+    if done.refused > 0 {
+        text += &format!("   {} cannot be and stay plain (scopefs explain tells why)", count(done.refused));
+    }
+    Some(text)
 }
 
 /// What needs somebody's attention.
@@ -118,7 +131,7 @@ fn rest(all: usize, what: &str) -> Option<String> {
 mod tests {
     use super::*;
     use crate::control::FileError;
-    use crate::control::status::Tiers;
+    use crate::control::status::{Sealed, Stored, Tiers};
 
     fn example() -> Status {
         Status {
@@ -159,6 +172,18 @@ mod tests {
   open handles 0   pid 4711
 ";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn sealed_files_are_told_with_what_they_take() {
+        let zarr = Stored { files: 3072, bytes: 7 << 30, stored_bytes: 4 << 30 };
+        let tiers = Tiers { zarr, ..example().tiers };
+        let sealed = Sealed { files: 1000, bytes: 2 << 30, refused: 3 };
+        let text = status(&Status { tiers, sealed, ..example() }, false);
+        assert!(text.contains("in stores  3,072 files  7.0 GiB  (4.0 GiB stored, 1.75 to 1)\n"), "{text}");
+        let line = "  sealed 1,000 files, 2.0 GiB   3 cannot be and stay plain (scopefs explain tells why)\n";
+        assert!(text.contains(line), "{text}");
+        assert!(!status(&example(), false).contains("sealed"));
     }
 
     #[test]

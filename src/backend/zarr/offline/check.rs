@@ -1,13 +1,14 @@
 //! Whether everything in a store is as it was written.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use super::super::array::{Chunk, ChunkError};
 use super::super::blosc::{BloscError, Scratch};
 use super::super::table::{
     ArrayUse, Due, Flaw, LITERALS, LiteralChunk, Literals, Recipe, RecipeBytes, Record, RecordId, StoredChunk,
+    TableError,
 };
-use super::{Offline, Progress, STEP, hash, orphans};
+use super::{Offline, Progress, STEP, hash, orphans, path_of};
 use crate::model::RelPath;
 
 /// Something that is not as it should be.
@@ -94,13 +95,19 @@ impl Verdict {
 pub fn check(store: &Offline, progress: &mut Progress<'_>) -> Verdict {
     let mut verdict = Verdict::default();
     verdict.findings.extend(store.found.flaws.iter().cloned().map(Finding::Table));
-    verdict.findings.extend(store.found.dues.iter().map(|(_, due)| Finding::Due(due.clone())));
-    let mut metadata = HashMap::new();
+    let mut metadata = Metadata::new();
     let mut entries = store.table.entries();
     entries.sort_by(|(_, a), (_, b)| a.names.cmp(&b.names));
     for (id, entry) in entries {
         let Some(name) = entry.names.first() else { continue };
-        check_file(store, id, name, &mut metadata, &mut verdict);
+        let mut step = |share: f64| {
+            let bytes = verdict.bytes + (entry.size as f64 * share) as u64;
+            // Whether to go on is asked between files.
+            let _ = progress(verdict.files, bytes);
+        };
+        let found = check_file(store, id, name, &mut metadata, &mut step);
+        verdict.findings.extend(found.findings);
+        verdict.chunks += found.chunks;
         verdict.files += 1;
         verdict.bytes += entry.size;
         if !progress(verdict.files, verdict.bytes) {
@@ -108,80 +115,134 @@ pub fn check(store: &Offline, progress: &mut Progress<'_>) -> Verdict {
             return verdict;
         }
     }
-    match orphans::find(store) {
-        Ok(found) => verdict.findings.extend(found.into_iter().map(|path| Finding::Orphan { path })),
+    match leftovers(store) {
+        Ok(found) => verdict.findings.extend(found),
         Err(e) => verdict.findings.push(Finding::Metadata { array: String::new(), what: e.to_string() }),
     }
     verdict
 }
 
-/// Arrays that were looked at, and whether they are as records say.
-type Metadata = HashMap<ArrayUse, bool>;
-
-fn check_file(store: &Offline, id: RecordId, name: &RelPath, metadata: &mut Metadata, verdict: &mut Verdict) {
-    let unsound = |what: String| Finding::Unsound { name: name.clone(), what };
-    let record = match store.table.record(id) {
-        Ok(record) => record,
-        Err(e) => return verdict.findings.push(unsound(e.to_string())),
+/// What is still to be done, and what nothing uses.
+fn leftovers(store: &Offline) -> Result<Vec<Finding>, TableError> {
+    let used = orphans::used(store)?;
+    let mut findings = Vec::new();
+    for (_, due) in &store.found.dues {
+        if orphans::is_left(store, &used, due)? {
+            findings.push(Finding::Due(due.clone()));
+        }
+    }
+    let due = |path: &RelPath| {
+        findings.iter().any(|found| matches!(found, Finding::Due(Due::Remove { path: due }) if path_of(due) == *path))
     };
-    let before = verdict.findings.len();
+    let orphans: Vec<RelPath> = orphans::find(store, &used)?.into_iter().filter(|path| !due(path)).collect();
+    findings.extend(orphans.into_iter().map(|path| Finding::Orphan { path }));
+    Ok(findings)
+}
+
+/// Arrays that were looked at.
+type Metadata = HashSet<ArrayUse>;
+
+/// What was found in one file.
+#[derive(Default)]
+struct Looked {
+    chunks: u64,
+    findings: Vec<Finding>,
+}
+
+/// `step` is told the share of the work on the file that is done: half of it are the chunks, half the whole.
+fn check_file(
+    store: &Offline,
+    id: RecordId,
+    name: &RelPath,
+    metadata: &mut Metadata,
+    step: &mut dyn FnMut(f64),
+) -> Looked {
+    let mut looked = Looked::default();
+    if let Err(what) = check_parts(store, id, name, metadata, step, &mut looked) {
+        looked.findings.push(Finding::Unsound { name: name.clone(), what });
+    }
+    looked
+}
+
+fn check_parts(
+    store: &Offline,
+    id: RecordId,
+    name: &RelPath,
+    metadata: &mut Metadata,
+    step: &mut dyn FnMut(f64),
+    looked: &mut Looked,
+) -> Result<(), String> {
+    let said = |e: TableError| e.to_string();
+    let record = store.table.record(id).map_err(said)?;
     for array in &record.arrays {
-        check_array(store, array, metadata, verdict);
+        looked.findings.extend(check_array(store, array, metadata));
     }
     if let RecipeBytes::Spilled(spill) = &record.recipe {
-        check_literals(store, name, &spill.chunks, verdict);
+        check_literals(store, name, &spill.chunks, looked);
     }
-    let recipe = match store.recipe(&record) {
-        Ok(recipe) => recipe,
-        Err(e) => return verdict.findings.push(unsound(e.to_string())),
-    };
-    check_chunks(store, name, &record, &recipe, verdict);
-    if verdict.findings.len() > before {
+    let recipe = store.recipe(&record).map_err(said)?;
+    check_chunks(store, name, &record, &recipe, step, looked);
+    if !looked.findings.is_empty() {
         // It can only differ, which has been said.
-        return;
+        return Ok(());
     }
-    let hashed = store.source(&record).and_then(|source| Ok(hash(&source, &mut |_| Ok(()))?));
-    match hashed {
-        Ok(sha256) if sha256 == record.sha256 => {}
-        Ok(_) => verdict.findings.push(unsound("its hash differs from that of the original".to_owned())),
-        Err(e) => verdict.findings.push(unsound(e.to_string())),
+    let mut done = 0.0;
+    let mut further = |part: &[u8]| {
+        done += part.len() as f64;
+        step(0.5 + 0.5 * done / record.size.max(1) as f64);
+        Ok(())
+    };
+    let sha256 = hash(&store.source(&record).map_err(said)?, &mut further).map_err(|e| e.to_string())?;
+    match sha256 == record.sha256 {
+        true => Ok(()),
+        false => Err("its hash differs from that of the original".to_owned()),
     }
 }
 
-fn check_array(store: &Offline, array: &ArrayUse, metadata: &mut Metadata, verdict: &mut Verdict) {
-    if metadata.insert(array.clone(), true).is_some() {
-        return;
+/// Each array is spoken of once.
+fn check_array(store: &Offline, array: &ArrayUse, metadata: &mut Metadata) -> Option<Finding> {
+    if !metadata.insert(array.clone()) {
+        return None;
     }
-    let finding = |what: String| Finding::Metadata { array: array.path.clone(), what };
+    let finding = |what: String| Some(Finding::Metadata { array: array.path.clone(), what });
     match store.arrays.array(&array.path) {
-        Err(e) => verdict.findings.push(finding(e.to_string())),
+        Err(e) => finding(e.to_string()),
         Ok(there) if there.spec().dtype != array.dtype || there.spec().chunk != array.chunk_shape => {
-            verdict.findings.push(finding("its type or chunks are not those of its files".to_owned()));
+            finding("its type or chunks are not those of its files".to_owned())
         }
-        Ok(_) => {}
+        Ok(_) => None,
     }
 }
 
-fn check_chunks(store: &Offline, name: &RelPath, record: &Record, recipe: &Recipe, verdict: &mut Verdict) {
-    for chunk in recipe.chunks.iter() {
+fn check_chunks(
+    store: &Offline,
+    name: &RelPath,
+    record: &Record,
+    recipe: &Recipe,
+    step: &mut dyn FnMut(f64),
+    looked: &mut Looked,
+) {
+    let all = recipe.chunks.iter().count().max(1) as f64;
+    for (at, chunk) in recipe.chunks.iter().enumerate() {
         let Some(array) = record.arrays.get(chunk.array as usize) else { continue };
         let (coords, stored, checks) = (chunk.coords, chunk.stored, chunk.checks);
-        check_chunk(store, name, StoredChunk { array: &array.path, coords, stored, checks }, verdict);
+        check_chunk(store, name, StoredChunk { array: &array.path, coords, stored, checks }, looked);
+        step(0.5 * (at + 1) as f64 / all);
     }
     if let Literals::Chunks { chunks, .. } = &recipe.literals {
-        check_literals(store, name, chunks, verdict);
+        check_literals(store, name, chunks, looked);
     }
 }
 
-fn check_literals(store: &Offline, name: &RelPath, chunks: &[LiteralChunk], verdict: &mut Verdict) {
+fn check_literals(store: &Offline, name: &RelPath, chunks: &[LiteralChunk], looked: &mut Looked) {
     for chunk in chunks {
         let (stored, checks) = (chunk.stored, chunk.checks.as_slice());
-        check_chunk(store, name, StoredChunk { array: LITERALS, coords: &[chunk.id], stored, checks }, verdict);
+        check_chunk(store, name, StoredChunk { array: LITERALS, coords: &[chunk.id], stored, checks }, looked);
     }
 }
 
-fn check_chunk(store: &Offline, name: &RelPath, stored: StoredChunk<'_>, verdict: &mut Verdict) {
-    verdict.chunks += 1;
+fn check_chunk(store: &Offline, name: &RelPath, stored: StoredChunk<'_>, looked: &mut Looked) {
+    looked.chunks += 1;
     let (name, chunk) = (name.clone(), format!("{} {:?}", stored.array, stored.coords));
     let finding = match state(store, stored) {
         Ok(()) => return,
@@ -189,7 +250,7 @@ fn check_chunk(store: &Offline, name: &RelPath, stored: StoredChunk<'_>, verdict
         Err(ChunkError::Frame(BloscError::Changed { .. })) => Finding::Changed { name, chunk },
         Err(e) => Finding::Damaged { name, chunk, what: e.to_string() },
     };
-    verdict.findings.push(finding);
+    looked.findings.push(finding);
 }
 
 /// Whether a chunk is as it was written. `Changed` only if all of it can be decoded.

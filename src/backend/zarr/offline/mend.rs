@@ -50,14 +50,15 @@ pub fn repair(store: &Offline) -> Result<Repaired, TableError> {
         done.kept_leftovers = true;
         return Ok(done);
     }
+    let used = orphans::used(store)?;
     for (_, due) in &store.found.dues {
         let Due::Remove { path } = due else { continue };
         let path = path_of(path);
-        if orphans::is_unused(store, &path)? {
+        if used.is_unused(&path) {
             done.redone += u64::from(files.remove(&path, &RelPath::root())?);
         }
     }
-    for path in orphans::find(store)? {
+    for path in orphans::find(store, &used)? {
         files.remove(&path, &RelPath::root())?;
         done.removed.push(path);
     }

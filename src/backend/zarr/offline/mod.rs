@@ -2,6 +2,9 @@
 
 mod check;
 mod export;
+#[cfg(test)]
+mod made;
+mod marked;
 mod mend;
 mod orphans;
 #[cfg(test)]
@@ -19,6 +22,9 @@ use sha2::{Digest, Sha256};
 
 pub use check::{Finding, Verdict, check};
 pub use export::{Exported, export};
+#[cfg(test)]
+pub(crate) use made::{Made, made, made_with, plane};
+pub use marked::{Marked, marked};
 pub use mend::{Accepted, Repaired, accept, repair};
 
 use super::array::{Chunk, ChunkArray, ChunkError, Version};
@@ -80,6 +86,12 @@ impl Offline {
         let literals = arrays.indices(LITERALS)?.last().map_or(0, |last| last + 1);
         let (table, found) = Table::load(arrays.clone(), &pages, literals);
         Ok(Offline { arrays, table, found })
+    }
+
+    /// Files that are sealed in it and their bytes, as far as its table can be read.
+    pub fn size(&self) -> (u64, u64) {
+        let entries = self.table.entries();
+        (entries.len() as u64, entries.iter().map(|(_, entry)| entry.size).sum())
     }
 
     /// The recipe of a record, wherever it is.

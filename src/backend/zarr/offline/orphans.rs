@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::super::array::Version;
-use super::super::table::{LITERALS, Literals, RecipeBytes, TableError};
+use super::super::table::{Due, LITERALS, Literals, RecipeBytes, TableError};
 use super::{Offline, below, path_of};
 use crate::backend::is_absent;
 use crate::model::{FileKind, RelPath};
@@ -11,8 +11,7 @@ use crate::model::{FileKind, RelPath};
 /// Files in the arrays of records, and in `scopefs/literals`, that have names of chunks and that no record uses. Other
 /// groups and arrays (`labels`, an image that somebody added) are not looked at, nor single chunks within a shard that
 /// others use.
-pub(super) fn find(store: &Offline) -> Result<Vec<RelPath>, TableError> {
-    let used = used(store)?;
+pub(super) fn find(store: &Offline, used: &Used) -> Result<Vec<RelPath>, TableError> {
     let mut orphans = Vec::new();
     for array in used.arrays.iter().map(String::as_str).chain([LITERALS]) {
         chunk_files(store, array, &path_of(array), &mut orphans)?;
@@ -21,18 +20,32 @@ pub(super) fn find(store: &Offline) -> Result<Vec<RelPath>, TableError> {
     Ok(orphans)
 }
 
-/// Whether no record uses the file `path`.
-pub(super) fn is_unused(store: &Offline, path: &RelPath) -> Result<bool, TableError> {
-    Ok(!used(store)?.files.contains(path))
+/// Whether something that is due has not been done: a page says so until it is next written, done or not.
+pub(super) fn is_left(store: &Offline, used: &Used, due: &Due) -> Result<bool, TableError> {
+    Ok(match due {
+        Due::Rename { staged, .. } => store.arrays.files.is_left(staged.as_ref())?,
+        Due::Remove { path } => {
+            let path = path_of(path);
+            used.is_unused(&path) && store.arrays.files.tree().find(&path)?.is_some()
+        }
+    })
 }
 
 /// Arrays that records use, and the files of their chunks.
-struct Used {
+pub(super) struct Used {
     arrays: BTreeSet<String>,
     files: HashSet<RelPath>,
 }
 
-fn used(store: &Offline) -> Result<Used, TableError> {
+impl Used {
+    /// Whether no record uses the file `path`.
+    pub(super) fn is_unused(&self, path: &RelPath) -> bool {
+        !self.files.contains(path)
+    }
+}
+
+/// What the records use.
+pub(super) fn used(store: &Offline) -> Result<Used, TableError> {
     let mut used = Used { arrays: BTreeSet::new(), files: HashSet::new() };
     for (id, _) in store.table.entries() {
         let record = store.table.record(id)?;

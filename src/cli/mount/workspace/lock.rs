@@ -36,11 +36,11 @@ impl Holder {
 /// Times that the file may be taken away between opening and locking it before we give up.
 const TRIES: usize = 10;
 
-/// Locks the workspace, or says who has it. `None`, with a note, where the file system has no locks.
+/// Locks the workspace for a mount, or for work with no mount, or says who has it. `None`, with a note, where the file system has no locks.
 pub(super) fn take(
     dir: &OwnedFd,
     path: &Path,
-    mountpoint: &Path,
+    mountpoint: Option<&Path>,
     note: &mut dyn FnMut(String),
 ) -> Result<Option<File>, Failure> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -84,15 +84,30 @@ fn is_named(dir: &OwnedFd, file: &File) -> rustix::io::Result<bool> {
     }
 }
 
-/// For the message of whoever comes next; the lock holds without it.
-fn describe(file: &mut File, mountpoint: &Path) {
-    let holder = Holder {
+/// Fails, and says who has it, if the workspace is locked.
+pub(super) fn look(root: &OwnedFd, path: &Path) -> Result<(), Failure> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let lock = Path::new(OWN_DIR).join(LOCK);
+    // Whoever may not read it is told by the lock on the root itself.
+    let Ok(fd) = rustix::fs::openat(root, lock, flags, Mode::empty()) else { return Ok(()) };
+    let mut file = File::from(fd);
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
+        Err(Errno::WOULDBLOCK) => Err(held(read(&mut file), path)),
+        // Let go at once: what is in the file would be taken for us.
+        _ => Ok(()),
+    }
+}
+
+/// For the message of whoever comes next; the lock holds without it. With no mount there is nothing to say.
+fn describe(file: &mut File, mountpoint: Option<&Path>) {
+    let holder = mountpoint.map(|mountpoint| Holder {
         host: host(),
         boot_id: boot_id(),
         pid: std::process::id(),
         mountpoint: mountpoint.to_path_buf().into(),
-    };
-    let written = serde_json::to_string_pretty(&holder).map_err(io::Error::from).and_then(|text| {
+    });
+    let text = holder.map(|holder| serde_json::to_string_pretty(&holder)).transpose().map(Option::unwrap_or_default);
+    let written = text.map_err(io::Error::from).and_then(|text| {
         file.set_len(0)?;
         file.rewind()?;
         file.write_all(text.as_bytes())
@@ -112,7 +127,10 @@ fn read(file: &mut File) -> Option<Holder> {
 fn held(holder: Option<Holder>, path: &Path) -> Failure {
     let shown = path.display();
     Failure::failed(match holder {
-        None => format!("the workspace {shown} is in use by another scopefs; 'scopefs status' lists the mounts"),
+        None => format!(
+            "the workspace {shown} is in use by another scopefs, which checks it or is about to serve it; \
+             'scopefs status' lists the mounts"
+        ),
         Some(holder) => {
             let Holder { host: there, pid, mountpoint, .. } = &holder;
             let remedy = if holder.is_here() {
