@@ -114,15 +114,6 @@ impl Files {
         Ok(true)
     }
 
-    /// Whether a file that an earlier run left is still there.
-    pub fn is_left(&self, name: &OsStr) -> io::Result<bool> {
-        match sys::statat(&*self.staging, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(_) => Ok(true),
-            Err(Errno::NOENT) => Ok(false),
-            Err(e) => Err(e.into()),
-        }
-    }
-
     /// Removes a file that an earlier run left and that nothing is due for.
     pub fn drop_left(&self, name: &OsStr) -> io::Result<()> {
         Ok(sys::unlinkat(&*self.staging, name, AtFlags::empty())?)
@@ -189,6 +180,15 @@ impl Files {
     /// Makes the name `path` and those of the directories above it durable.
     pub fn sync_names(&self, path: &RelPath) -> io::Result<()> {
         self.tree.sync_names(path)
+    }
+
+    /// Whether a file that an earlier run left is still there.
+    pub fn is_left(&self, name: &OsStr) -> io::Result<bool> {
+        match sys::statat(&*self.staging, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(e) => Err(e.into()),
+        }
     }
 
     /// The tree, for listing and looking.
