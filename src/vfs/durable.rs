@@ -249,7 +249,7 @@ impl Vfs {
             .collect();
         let mut done = 0;
         for batch in due.chunks(super::evict::BATCH) {
-            let results = self.depart_batch(batch, Goal::Clean, Reason::Rule, false);
+            let results = self.send_home(batch, Goal::Clean, Reason::Rule, false);
             done += results.iter().filter(|result| result.is_ok()).count();
         }
         done
@@ -265,7 +265,8 @@ impl Vfs {
         let idle = if self.short_lived { idle.min(SOON) } else { idle };
         let ago = |at: u64| Duration::from_millis(now.saturating_sub(at));
         if decision.home == Tier::Zarr && !self.is_refused(inode) && self.stores.is_some() {
-            // Sealing is its way home; only what a writer keeps from it for long is written as a plain file meanwhile.
+            // It is sealed when it has rested; one that is written again and again goes home after this long all the same,
+            // and as a plain file only if it is open.
             return ago(inode.dirty_since.load(Ordering::Relaxed)) >= latest;
         }
         ago(inode.changed.load(Ordering::Relaxed)) >= idle || ago(inode.dirty_since.load(Ordering::Relaxed)) >= latest

@@ -144,8 +144,12 @@ pub struct Inode {
     pub(crate) absent: AtomicBool,
     /// What the store holds is the newest version.
     pub(crate) seal_is_current: AtomicBool,
-    /// For directories: the stores that stand in it have been read.
-    pub(crate) stores_read: AtomicBool,
+    /// For directories: when its stores were last looked for, in milliseconds of the mount's clock; 0 for never.
+    pub(crate) stores_read: AtomicU64,
+    /// For directories: held while its stores are looked for. The first look is waited for.
+    pub(crate) reading_stores: Mutex<()>,
+    /// For directories: what was found then.
+    pub(crate) stores_revision: AtomicU64,
     /// For directories: there is a mirror directory.
     pub(crate) mirrored: AtomicBool,
     /// For directories: the mirror directory may carry a default ACL. True until the first look.
@@ -181,7 +185,9 @@ impl Inode {
             dirty: AtomicBool::new(false),
             absent: AtomicBool::new(false),
             seal_is_current: AtomicBool::new(false),
-            stores_read: AtomicBool::new(false),
+            stores_read: AtomicU64::new(0),
+            reading_stores: Mutex::new(()),
+            stores_revision: AtomicU64::new(0),
             mirrored: AtomicBool::new(false),
             has_default_acl: AtomicBool::new(true),
             reason: AtomicU8::new(reason as u8),

@@ -22,7 +22,7 @@
 //! A torn record at the end (the daemon was killed within the append) ends the reading; whatever it was to announce
 //! had not begun.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -202,16 +202,7 @@ fn encode(record: &Record, out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(&[0; 8]);
     match record {
-        Record::Over { memory, dir, name, over } => {
-            out.push(1);
-            put(out, *memory);
-            put(out, *dir);
-            put_bytes(out, name.as_bytes());
-            out.push(u8::from(over.is_some()));
-            if let Some(over) = over {
-                put_identity(out, over);
-            }
-        }
+        Record::Over { memory, dir, name, over } => put_over(out, *memory, *dir, name, over.as_ref()),
         Record::Clean { memory } => {
             out.push(2);
             put_identity(out, memory);
@@ -254,6 +245,17 @@ fn encode(record: &Record, out: &mut Vec<u8>) {
 
 fn put(out: &mut Vec<u8>, value: u64) {
     out.extend_from_slice(&value.to_le_bytes());
+}
+
+fn put_over(out: &mut Vec<u8>, memory: u64, dir: u64, name: &OsStr, over: Option<&Identity>) {
+    out.push(1);
+    put(out, memory);
+    put(out, dir);
+    put_bytes(out, name.as_bytes());
+    out.push(u8::from(over.is_some()));
+    if let Some(over) = over {
+        put_identity(out, over);
+    }
 }
 
 fn put_intent(out: &mut Vec<u8>, intent: &RenameIntent) {

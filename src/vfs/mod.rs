@@ -165,6 +165,10 @@ struct Counters {
     disk_counted: AtomicBool,
 }
 
+/// Decoded chunks may take this part of the memory limit, within bounds in bytes.
+const CACHE_SHARE: u64 = 16;
+const CACHE_LEAST: u64 = 8 << 20;
+const CACHE_MOST: u64 = 512 << 20;
 const OVERLAYFS_MAGIC: i64 = 0x794c_7630;
 
 impl Vfs {
@@ -206,6 +210,9 @@ impl Vfs {
             failures: Mutex::new(Vec::new()),
             conflicts: Mutex::new(Vec::new()),
         };
+        if let Some(stores) = &vfs.stores {
+            stores.set_cache((vfs.budget.limit() / CACHE_SHARE).clamp(CACHE_LEAST, CACHE_MOST));
+        }
         let recovered = vfs.recover(records)?;
         Ok((Arc::new(vfs), recovered))
     }

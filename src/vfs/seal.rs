@@ -5,6 +5,7 @@
 //! sealed in the version that was read, and dirty. Files that cannot be chunks go to disk as they are, and are not tried
 //! again until they change.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -50,7 +51,8 @@ impl Vfs {
         self.seals.plain.read().iter().any(|under| path.starts_with(under))
     }
 
-    /// Seals files together. With [`Goal::Home`] their bytes leave memory. Fails with `Refused` for those that
+    /// Seals files together; their bytes leave memory. With [`Goal::Clean`] it is no failure if they cannot, because
+    /// the kernel holds them. Fails with `Refused` for those that
     /// stay as they are.
     pub(super) fn seal_batch(&self, inodes: &[Arc<Inode>], goal: Goal, reason: Reason, wait: bool) -> Vec<Moved> {
         // More than one is locked: only ever by trying, unless it is alone.
@@ -71,7 +73,9 @@ impl Vfs {
                 *result = Err(e);
             }
         }
-        let mut committed: std::collections::HashMap<Ticket, _> = batch.commit().into_iter().collect();
+        // A commit waits for the disk; nothing is worth no wait.
+        let any = begun.iter().any(|result| result.is_ok());
+        let mut committed: HashMap<Ticket, _> = if any { batch.commit().into_iter().collect() } else { HashMap::new() };
         let mut results = Vec::with_capacity(begun.len());
         for (inode, result) in inodes.iter().zip(begun) {
             results.push(result.and_then(|sealing| {
@@ -233,7 +237,11 @@ impl Vfs {
         self.counters.sealed_files.fetch_add(1, Ordering::Relaxed);
         self.counters.sealed_bytes.fetch_add(sealing.before.size, Ordering::Relaxed);
         self.mended(inode);
-        if goal == Goal::Home { self.drop_pages(inode) } else { Ok(()) }
+        match self.drop_pages(inode) {
+            // It is safe in the store; where somebody holds it, its copy in memory stays for now.
+            Err(MoveError::Held) if goal == Goal::Clean => Ok(()),
+            dropped => dropped,
+        }
     }
 
     fn originals_of(&self, inode: &Inode) -> Originals {

@@ -8,24 +8,46 @@ use super::inode::{Inode, Reason};
 use super::journal::Record;
 use super::sealed::{Sealed, set_attributes};
 use super::{Result, Vfs};
-use crate::backend::zarr::{SealedEntry, SealedId};
+use crate::backend::zarr::{SealedEntry, SealedId, Stores};
 use crate::backend::{Expected, PublishError};
 use crate::config::Originals;
 use crate::model::{Attr, FileKind, RelPath, Tier};
 
+/// Stores that others make or remove are noticed after this many milliseconds.
+const LOOK_AGAIN: u64 = 1000;
+
 impl Vfs {
-    /// Reads the stores that stand in a directory, and makes a stub for each file in them. Once for each directory;
-    /// not under the namespace lock.
+    /// Reads the stores that stand in a directory, and makes a stub for each file in them: at the first look, and when a
+    /// store has appeared or vanished since. Not under the namespace lock.
     pub(super) fn load_stores(&self, dir: &Arc<Inode>) -> Result<()> {
         let Some(stores) = self.stores.as_deref().filter(|_| self.memory.is_some()) else { return Ok(()) };
-        if dir.stores_read.swap(true, Ordering::AcqRel) {
+        let is_fresh = |now: u64| {
+            let last = dir.stores_read.load(Ordering::Acquire);
+            last != 0 && now.saturating_sub(last) < LOOK_AGAIN
+        };
+        if is_fresh(self.now()) {
             return Ok(());
         }
+        let first = dir.stores_read.load(Ordering::Acquire) == 0;
+        let looking = if first { Some(dir.reading_stores.lock()) } else { dir.reading_stores.try_lock() };
+        if looking.is_none() || is_fresh(self.now()) {
+            return Ok(());
+        }
+        let read = self.read_stores(dir, stores);
+        dir.stores_read.store(self.now(), Ordering::Release);
+        read
+    }
+
+    fn read_stores(&self, dir: &Arc<Inode>, stores: &dyn Stores) -> Result<()> {
         let path = {
             let _names = self.namespace.read();
             dir.path()
         };
         let Some(path) = path else { return Ok(()) };
+        let revision = stores.revision(&path).unwrap_or_default();
+        if dir.stores_revision.swap(revision, Ordering::AcqRel) == revision {
+            return Ok(());
+        }
         let entries = match stores.listing(&path) {
             Ok(entries) => entries,
             Err(e) => {
@@ -33,15 +55,49 @@ impl Vfs {
                 return Ok(());
             }
         };
-        if entries.is_empty() {
-            return Ok(());
-        }
         let _names = self.namespace.write();
+        self.drop_vanished(&path);
         for entry in entries {
             if let Err(e) = self.make_stub(&entry) {
                 tracing::error!("{:?} is sealed in a store in {path}, but cannot be shown: {e}", entry.names);
             }
         }
+        Ok(())
+    }
+
+    /// Names whose store somebody has removed vanish. Hold the namespace lock for writing.
+    fn drop_vanished(&self, dir: &RelPath) {
+        let Some(stores) = &self.stores else { return };
+        let known: Vec<_> = self.seals.by_id.iter().map(|entry| (*entry.key(), entry.value().clone())).collect();
+        for (id, inode) in known {
+            if !inode.is_below(dir) || stores.stored_at(id).is_some() {
+                continue;
+            }
+            self.seals.by_id.remove(&id);
+            if !inode.is_absent() {
+                // What memory has is the only copy now.
+                inode.content.write().sealed = None;
+                self.mark_dirty(&inode, inode.place());
+                continue;
+            }
+            tracing::warn!("{:?} vanishes: its store was removed from the workspace", inode.paths());
+            if let Err(e) = self.drop_stub(&inode) {
+                tracing::error!("a name of a store that was removed stays: {e}");
+            }
+        }
+    }
+
+    /// Takes the names of a file away whose bytes are gone.
+    fn drop_stub(&self, inode: &Arc<Inode>) -> Result<()> {
+        let last = self.attr(inode)?;
+        for path in inode.paths() {
+            match self.memory()?.tree().unlink(&path) {
+                Err(e) if !crate::backend::is_absent(&e) => return Err(e.into()),
+                _ => {}
+            }
+        }
+        inode.names.write().clear();
+        self.mark_gone(inode, last, None);
         Ok(())
     }
 
@@ -182,7 +238,8 @@ impl Vfs {
             }
         }
         for inode in self.inodes.directories() {
-            inode.stores_read.store(false, Ordering::Release);
+            inode.stores_read.store(0, Ordering::Release);
+            inode.stores_revision.store(0, Ordering::Release);
         }
     }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the client checks in one directory and says which sentences hold. Called by scripts/clients.
 
-    run.py ROOT ELSEWHERE [--tier memory|disk] [--damage] [--only TEXT] [--list]
+    run.py ROOT ELSEWHERE [--tier memory|disk|zarr] [--damage] [--only TEXT] [--list]
 
 With --damage every check must fail, and one that passes counts as failed.
 """
@@ -40,7 +40,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root")
     parser.add_argument("elsewhere")
-    parser.add_argument("--tier", choices=["memory", "disk"])
+    parser.add_argument("--tier", choices=["memory", "disk", "zarr"])
     parser.add_argument("--damage", action="store_true")
     parser.add_argument("--only", default="", help="only the checks whose sentence contains this")
     parser.add_argument("--list", action="store_true")

@@ -39,6 +39,11 @@ impl Shelf {
         names
     }
 
+    /// Somebody removes all stores.
+    pub fn clear(&self) {
+        self.files.lock().clear();
+    }
+
     /// What a store's table says of a name.
     pub fn entry(&self, name: &str) -> Option<SealedEntry> {
         let files = self.files.lock();
@@ -140,6 +145,11 @@ impl Stores for ShelfStores {
     fn listing(&self, dir: &RelPath) -> io::Result<Vec<SealedEntry>> {
         let files = self.0.files.lock();
         Ok(files.values().filter(|kept| kept.base == *dir).map(|kept| kept.entry.clone()).collect())
+    }
+
+    fn revision(&self, dir: &RelPath) -> io::Result<u64> {
+        let files = self.0.files.lock();
+        Ok(files.values().filter(|kept| kept.base == *dir).count().min(1) as u64)
     }
 
     fn open(&self, id: SealedId) -> io::Result<Arc<dyn ByteSource>> {

@@ -333,3 +333,17 @@ fn after_a_kill_a_sealed_file_can_leave_its_stores_reach() {
     kernel.rename("d/a", "a", RenameMode::Replace).expect("renames");
     assert_eq!(kernel.read("a").expect("reads"), image(3));
 }
+
+#[test]
+fn names_vanish_with_their_store_and_appear_with_it() {
+    let world = sealing_world!();
+    let kernel = with_sealed(&world);
+    world.clock.advance(Duration::from_secs(2));
+    kernel.list("d").expect("lists");
+    world.shelf.clear();
+    world.clock.advance(Duration::from_secs(2));
+    assert!(kernel.list("d").expect("lists").is_empty());
+    assert_eq!(kernel.stat("d/a").err(), Some(libc::ENOENT));
+    kernel.write("d/a", &image(5)).expect("the name is free");
+    assert_eq!(kernel.read("d/a").expect("reads"), image(5));
+}

@@ -114,6 +114,56 @@ impl Files {
         Ok(true)
     }
 
+    /// A durable file in the staging directory, whose name begins with `prefix`.
+    pub fn note(&self, prefix: &str, bytes: &[u8]) -> io::Result<OsString> {
+        let staged = self.stage(bytes)?;
+        staged.sync()?;
+        let mut name = OsString::from(prefix);
+        name.push(&staged.name);
+        sys::renameat(&*self.staging, &staged.name, &*self.staging, &name)?;
+        staged.keep();
+        Ok(name)
+    }
+
+    /// All of a file of at most `most` bytes in the staging directory.
+    pub fn read_left(&self, name: &OsStr, most: usize) -> io::Result<Vec<u8>> {
+        let object = self.open_left(name)?;
+        let mut bytes = vec![0; usize::try_from(object.size()?).map_or(most, |size| size.min(most))];
+        let got = object.read_at(&mut bytes, 0)?;
+        bytes.truncate(got);
+        Ok(bytes)
+    }
+
+    /// Names of all that is in the staging directory.
+    pub fn left(&self) -> io::Result<Vec<OsString>> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = sys::openat(&*self.staging, ".", flags, Mode::empty())?;
+        let mut names = Vec::new();
+        for entry in sys::Dir::read_from(&dir)? {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                names.push(OsStr::from_bytes(name).to_owned());
+            }
+        }
+        Ok(names)
+    }
+
+    /// Opens such a file for reading.
+    pub fn open_left(&self, name: &OsStr) -> io::Result<Object> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        Ok(Object::new(sys::openat(&*self.staging, name, flags, Mode::empty())?, false))
+    }
+
+    /// Whether a file that an earlier run left is still there.
+    pub fn is_left(&self, name: &OsStr) -> io::Result<bool> {
+        match sys::statat(&*self.staging, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(e) => Err(e.into()),
+        }
+    }
+
     /// Removes a file that an earlier run left and that nothing is due for.
     pub fn drop_left(&self, name: &OsStr) -> io::Result<()> {
         Ok(sys::unlinkat(&*self.staging, name, AtFlags::empty())?)
@@ -180,15 +230,6 @@ impl Files {
     /// Makes the name `path` and those of the directories above it durable.
     pub fn sync_names(&self, path: &RelPath) -> io::Result<()> {
         self.tree.sync_names(path)
-    }
-
-    /// Whether a file that an earlier run left is still there.
-    pub fn is_left(&self, name: &OsStr) -> io::Result<bool> {
-        match sys::statat(&*self.staging, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(_) => Ok(true),
-            Err(Errno::NOENT) => Ok(false),
-            Err(e) => Err(e.into()),
-        }
     }
 
     /// The tree, for listing and looking.

@@ -2,15 +2,49 @@
 //!
 //! What a store is made of is told in `docs/stores.md`.
 
+mod ahead;
 pub mod array;
+mod backend;
+mod batch;
 pub mod blosc;
 pub mod cache;
+mod choose;
 pub mod codec;
+mod commit;
+mod documents;
+mod due;
 pub mod files;
+mod ground;
+mod grow;
+mod level;
+mod marker;
+mod metadata;
+mod ngff;
+mod numbering;
 pub mod offline;
+mod pages;
+mod plan;
+mod pyramid;
+mod reader;
+mod readme;
+mod registry;
+mod remove;
+mod sample;
+mod seal;
+mod store;
+#[cfg(test)]
+mod store_tests;
 mod stores;
 pub mod table;
 #[cfg(test)]
 mod tests;
 
+mod tidy;
+mod update;
+mod vendor;
+mod window;
+mod windows;
+mod within;
+
+pub use backend::Zarr;
 pub use stores::{Batch, SealError, SealedEntry, SealedId, StoreFigures, StoredAt, Stores, Subject, Ticket, Within};

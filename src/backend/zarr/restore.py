@@ -600,9 +600,13 @@ def main():
     here = os.path.dirname(os.path.abspath(__file__))
     if words and is_store(words[0]):
         root = words.pop(0)
-    elif is_store(here):
-        root = here
     else:
+        # It lies beside the pages, in scopefs/tables; or wherever in the store somebody has moved it.
+        above = [here]
+        for _ in range(3):
+            above.append(os.path.dirname(above[-1]))
+        root = next((path for path in above if is_store(path)), None)
+    if root is None:
         print("restore.py: there is no store here; say which: restore.py STORE DEST", file=sys.stderr)
         return 2
     reads_only = options.list or options.verify

@@ -144,6 +144,9 @@ pub trait Stores: Send + Sync {
     /// was read before is not read again unless it changed.
     fn listing(&self, dir: &RelPath) -> io::Result<Vec<SealedEntry>>;
 
+    /// Something that changes when a store appears in the directory `dir` or vanishes from it. Cheap.
+    fn revision(&self, dir: &RelPath) -> io::Result<u64>;
+
     /// The bytes of a sealed file.
     fn open(&self, id: SealedId) -> io::Result<Arc<dyn ByteSource>>;
 

@@ -10,6 +10,7 @@ use super::life::Served;
 use super::serve::Parts;
 use super::served::MountedVfs;
 use crate::backend::memory::place::{Place, PlaceKind};
+use crate::backend::zarr::Zarr;
 use crate::backend::{Disk, Memory};
 use crate::cli::failure::Failure;
 use crate::control::Answers;
@@ -82,11 +83,17 @@ fn open_vfs(
     let tmpfs = parts.place.map(|place| directory(place.root.as_fd(), ".")).transpose()?;
     let gauge = SystemGauge::new(tmpfs, directory(root, ".")?, Box::new(move || probe.resident()));
     let budget = Budget::new(Box::new(gauge), parts.limit.bytes, parts.config.memory.high, parts.config.memory.low);
+    let stores = Zarr::new(
+        directory(root, ".")?,
+        parts.workspace.chunks()?,
+        &parts.config.zarr,
+        &parts.config.zarr.plate_patterns(),
+    )?;
     let (vfs, recovered) = Vfs::new(vfs::Parts {
         disk: Disk::new(directory(root, ".")?, staging),
         memory,
-        stores: None,
-        show_stores: false,
+        stores: Some(Box::new(stores)),
+        show_stores: parts.options.show_stores,
         router: parts.router.clone(),
         budget,
         clock: Arc::new(SystemClock::default()),

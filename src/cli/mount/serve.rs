@@ -260,14 +260,7 @@ fn open_memory(
     };
     if request.options.read_only {
         let (_, limit, runtime_dir) = none("mounted read-only")?;
-        // For the names of sealed files; no file's bytes come there.
-        return match place::open_or_create(&id.for_reading(), NAMES_SIZE) {
-            Ok(place) => Ok((Some(place), limit, runtime_dir)),
-            Err(error) => {
-                note(format!("files in OME-Zarr stores are not shown: {error}"));
-                Ok((None, limit, runtime_dir))
-            }
-        };
+        return Ok((place_for_names(&id, note), limit, runtime_dir));
     }
     let (bytes, share) = match request.memory_limit.unwrap_or(config.memory.limit) {
         Limit::Default => (None, None),
@@ -297,6 +290,17 @@ fn open_memory(
         tracing::warn!("the tmpfs keeps its size: {error}");
     }
     Ok((Some(place), limit, runtime_dir))
+}
+
+/// A place for the names of sealed files in a read-only mount; no file's bytes come there.
+fn place_for_names(id: &WorkspaceId, note: &mut dyn FnMut(String)) -> Option<Place> {
+    match place::open_or_create(&id.for_reading(), NAMES_SIZE) {
+        Ok(place) => Some(place),
+        Err(error) => {
+            note(format!("files in OME-Zarr stores are not shown: {error}"));
+            None
+        }
+    }
 }
 
 /// Sends [`Ending::Gone`] when the kernel has let go of the mount.

@@ -1,0 +1,60 @@
+//! Metadata documents on disk: written only where they change, whole or not at all.
+
+use std::io;
+
+use super::array::{ArraySpec, ChunkArray};
+use super::ground::{Ground, below};
+use super::ngff::Document;
+use crate::config::Ngff;
+use crate::model::RelPath;
+
+/// Makes the directory `group` a group and changes its attributes; what others wrote into them stays. `root` is that of
+/// the store, whose own marker of a group is shared by all.
+pub(super) fn edit_group(
+    ground: &Ground,
+    (root, group): (&RelPath, &RelPath),
+    version: Ngff,
+    change: impl FnOnce(&mut Document) -> io::Result<()>,
+) -> io::Result<()> {
+    if version == Ngff::V04 {
+        put_zgroup(ground, root, group)?;
+    }
+    let path = below(group, Document::file_name(version));
+    let before = ground.document(&path)?;
+    let mut document = Document::parse(version, before.as_deref())?;
+    change(&mut document)?;
+    if before.is_none() && document.is_dispensable() {
+        return Ok(());
+    }
+    let after = document.to_bytes();
+    if before.as_ref() == Some(&after) { Ok(()) } else { ground.files.put(&path, &after, false) }
+}
+
+/// `.zgroup` says the same in every group: one inode with many names serves them all.
+fn put_zgroup(ground: &Ground, root: &RelPath, group: &RelPath) -> io::Result<()> {
+    let (first, path) = (below(root, ".zgroup"), below(group, ".zgroup"));
+    if ground.files.tree().find(&path)?.is_some() {
+        return Ok(());
+    }
+    if first != path {
+        ground.files.make_dirs(group)?;
+        match ground.files.tree().link(&first, &path) {
+            Ok(()) => return Ok(()),
+            Err(e) => tracing::trace!("{path} is written, because it cannot be linked: {e}"),
+        }
+    }
+    ground.files.put(&path, Document::ZGROUP, false)
+}
+
+/// Makes the directory `dir` an array as `spec` says; one that is there already gets its shape, and keeps the rest.
+pub(super) fn put_array(ground: &Ground, dir: &RelPath, spec: &ArraySpec) -> io::Result<()> {
+    let invalid = |e| io::Error::new(io::ErrorKind::InvalidData, e);
+    let path = dir.join(ChunkArray::document_name(spec.version));
+    let before = ground.document(&path)?;
+    let array = match &before {
+        None => ChunkArray::new(spec.clone()),
+        Some(bytes) => ChunkArray::parse(spec.version, bytes).and_then(|array| array.resized(&spec.shape)),
+    };
+    let after = array.and_then(|array| array.document()).map_err(invalid)?;
+    if before.as_ref() == Some(&after) { Ok(()) } else { ground.files.put(&path, &after, false) }
+}

@@ -1,0 +1,77 @@
+//! What a run that was killed left in the staging directory.
+//!
+//! Before a commit writes a page it notes, in the staging directory, the stores that it changes. Whoever comes next opens
+//! those stores, which makes the renames that are due in them, and only then throws away what is left.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+
+use super::ground::Ground;
+use super::store::Store;
+use crate::model::RelPath;
+
+/// Begins the names of notes.
+const NOTE: &str = "due-";
+/// Longest note.
+const NOTE_MOST: usize = 16 << 20;
+
+/// A note that a commit is under way.
+pub(super) struct Note {
+    ground: Arc<Ground>,
+    name: OsString,
+}
+
+/// Notes, durably, that the stores at `places` are being changed.
+pub(super) fn note(ground: &Arc<Ground>, places: impl Iterator<Item = RelPath>) -> io::Result<Note> {
+    let mut text = Vec::new();
+    for place in places {
+        text.extend_from_slice(place.as_bytes());
+        // No path has one.
+        text.push(0);
+    }
+    let name = ground.files.note(NOTE, &text)?;
+    Ok(Note { ground: ground.clone(), name })
+}
+
+impl Note {
+    /// All that was due has been done.
+    pub fn done(self) {
+        if let Err(e) = self.ground.files.drop_left(&self.name) {
+            tracing::warn!("the note of a finished commit stays in the staging directory: {e}");
+        }
+    }
+}
+
+/// Finishes what a run that was killed left.
+pub(super) fn finish_left(ground: &Arc<Ground>) -> io::Result<()> {
+    let left = ground.files.left()?;
+    for name in left.iter().filter(|name| name.as_bytes().starts_with(NOTE.as_bytes())) {
+        let text = ground.files.read_left(name, NOTE_MOST)?;
+        for place in text.split(|&byte| byte == 0).filter(|place| !place.is_empty()) {
+            let Some(place) = RelPath::from_bytes(place) else { continue };
+            match Store::open(ground, &place) {
+                Ok(Some(_)) => {}
+                Ok(None) => tracing::warn!("the store {place} was being changed, and is gone"),
+                // Nothing is thrown away that the store may still need.
+                Err(e) => return Err(e),
+            }
+        }
+    }
+    for name in left.iter().filter(|name| is_ours(name)) {
+        match ground.files.drop_left(name) {
+            // It has its place now.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            dropped => dropped?,
+        }
+    }
+    Ok(())
+}
+
+/// Whether a name is one that we give in the staging directory.
+fn is_ours(name: &OsStr) -> bool {
+    let bytes = name.as_bytes();
+    bytes.starts_with(NOTE.as_bytes())
+        || (bytes.len() > 17 && bytes[..16].iter().all(u8::is_ascii_hexdigit) && bytes.get(16) == Some(&b'-'))
+}

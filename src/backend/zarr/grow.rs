@@ -1,0 +1,102 @@
+//! A store grows by the files of a commit: first arrays, then what images, wells and plate say.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+use super::batch::Planned;
+use super::ngff::{ChannelDisplay, Extents};
+use super::numbering::Placed;
+use super::plan::ImagePlan;
+use super::store::{State, Store};
+use super::stores::Ticket;
+
+/// Makes fields, wells and plate for the files. All fields have the same extents: where they grow, the arrays of all
+/// fields grow first, so that no reader finds metadata that promises more than there is.
+pub(super) fn prepare_plate(store: &Store, state: &mut State, files: &[(Ticket, Planned)]) -> io::Result<()> {
+    let Some(before) = state.marker.plate.clone() else { return Err(io::ErrorKind::InvalidData.into()) };
+    let mut plate = before.clone();
+    let mut fresh: BTreeMap<String, Placed> = BTreeMap::new();
+    let mut needed = before.extents();
+    for (_, planned) in files {
+        let (Some(placed), Some(image)) = (planned.placed, planned.plan.images.first()) else { continue };
+        needed = union(needed, image.extents);
+        plate.hold(placed.well);
+        plate.learn_calibration(&image.calibration);
+        for (channel, said) in (placed.plane.channel..).zip(&image.channels) {
+            said.name.iter().for_each(|name| plate.name_channel(channel, name));
+        }
+        for (channel, window) in planned.sealed.windows.of(0) {
+            state.windows_moved |= plate.shown(channel).is_some_and(|shown| shown.widen(window));
+        }
+        if !state.images.contains_key(&image.path) {
+            fresh.insert(image.path.clone(), placed);
+        }
+    }
+    let first = state.images.is_empty();
+    plate.set_extents(if first { needed } else { in_doublings(before.extents(), needed) });
+    let grown = !first && plate.extents() != before.extents();
+    let larger = (plate.rows, plate.columns) != (before.rows, before.columns);
+    let told = grown || first || larger || plate.channel_names != before.channel_names || plate.times != before.times;
+    state.marker.plate = Some(plate.clone());
+    if grown {
+        state.images.keys().try_for_each(|path| store.put_field_arrays(&plate, path))?;
+    }
+    fresh.keys().try_for_each(|path| store.put_field_arrays(&plate, path))?;
+    if told {
+        store.put_marker(state)?;
+    }
+    if grown {
+        state.images.keys().try_for_each(|path| store.put_field(&plate, path))?;
+        state.windows_moved = false;
+    }
+    for path in fresh.keys() {
+        store.put_field(&plate, path)?;
+        state.images.insert(path.clone(), 0);
+    }
+    let wells: BTreeSet<_> = fresh.values().map(|placed| placed.well).collect();
+    wells.into_iter().try_for_each(|well| store.put_well(state, well))?;
+    if fresh.is_empty() && !larger { Ok(()) } else { store.put_root(state) }
+}
+
+/// Makes the images of files that belong to no plate.
+pub(super) fn prepare_images(store: &Store, state: &mut State, files: &[(Ticket, Planned)]) -> io::Result<()> {
+    for (_, planned) in files {
+        let file = planned.sealed.record.names.first().and_then(|name| name.split()).map(|(_, file)| file.to_owned());
+        let file = file.unwrap_or_default().to_string_lossy().into_owned();
+        for (number, image) in planned.plan.images.iter().enumerate() {
+            store.put_arrays(image)?;
+            let name = image.name.clone().unwrap_or_else(|| file.clone());
+            store.put_image(image, &name, &displays(planned, number, image))?;
+            state.images.insert(image.path.clone(), 0);
+        }
+    }
+    store.put_root(state)
+}
+
+fn displays(planned: &Planned, number: usize, image: &ImagePlan) -> Vec<ChannelDisplay> {
+    let count = (image.extents.channels * image.samples).min(4096) as usize;
+    let mut shown = vec![ChannelDisplay::default(); count];
+    for (display, said) in shown.iter_mut().zip(&image.channels).filter(|_| image.samples == 1) {
+        (display.name, display.colour) = (said.name.clone(), said.colour);
+    }
+    for (channel, window) in planned.sealed.windows.of(number) {
+        if let Some(display) = usize::try_from(channel).ok().and_then(|channel| shown.get_mut(channel)) {
+            display.window = Some(window);
+        }
+    }
+    shown
+}
+
+fn union(a: Extents, b: Extents) -> Extents {
+    let larger = |a: Option<u64>, b: Option<u64>| a.map(|a| a.max(b.unwrap_or(1)));
+    Extents { time: larger(a.time, b.time), channels: a.channels.max(b.channels), depth: larger(a.depth, b.depth) }
+}
+
+/// Time grows in doublings: a series that is written a time point at a time would rewrite every array each time.
+fn in_doublings(before: Extents, needed: Extents) -> Extents {
+    let time = match (before.time, needed.time) {
+        (Some(before), Some(needed)) if needed > before => Some(needed.max(before * 2)),
+        _ => needed.time,
+    };
+    Extents { time, ..needed }
+}

@@ -1,0 +1,210 @@
+//! What readers need to find their way: arrays, images, wells, plate; made in this order, removed in reverse.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::atomic::Ordering;
+
+use super::array::ArraySpec;
+use super::documents::{edit_group, put_array};
+use super::ground::{below, zarr_version};
+use super::marker::{Kind, PlateMarker};
+use super::ngff::{
+    ChannelDisplay, ImageDescription, Level, PlateDescription, describe_collection, describe_image, describe_plate,
+    describe_series, describe_well,
+};
+use super::numbering::{parse_field, well_path};
+use super::pages::bytes_spec;
+use super::plan::ImagePlan;
+use super::store::{OWN, State, Store};
+use super::table::LITERALS;
+use crate::model::RelPath;
+use crate::plate::WellPosition;
+
+/// Group of a collection that lists its images.
+pub(super) const SERIES: &str = "OME";
+
+impl Store {
+    /// Makes the store's own groups, if they are not there.
+    pub fn create(&self, state: &State) -> io::Result<()> {
+        let place = self.place();
+        if self.is_created() {
+            return Ok(());
+        }
+        self.ground.files.make_dirs(&place)?;
+        edit_group(&self.ground, (&place, &place), self.version, |_| Ok(()))?;
+        self.put_marker(state)?;
+        super::readme::put(self)?;
+        self.created.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Writes the marker.
+    pub fn put_marker(&self, state: &State) -> io::Result<()> {
+        let place = self.place();
+        edit_group(&self.ground, (&place, &below(&place, OWN)), self.version, |document| {
+            state.marker.write(document.attributes())
+        })
+    }
+
+    /// Makes the array of literal bytes declare as many chunks as were given out, in doublings.
+    pub fn declare_literals(&self, state: &mut State) -> io::Result<()> {
+        if state.next_literal > state.literals_declared {
+            let extent = state.next_literal.next_power_of_two();
+            put_array(&self.ground, &below(&self.place(), LITERALS), &bytes_spec(self.version, extent))?;
+            state.literals_declared = extent;
+        }
+        Ok(())
+    }
+
+    /// Makes the arrays of an image, or brings them to the image's extents.
+    pub fn put_arrays(&self, image: &ImagePlan) -> io::Result<()> {
+        let place = self.place();
+        for level in &image.levels {
+            let spec = ArraySpec {
+                version: zarr_version(self.version),
+                dtype: image.dtype,
+                shape: image.extents.shape(image.samples, level.height, level.width),
+                chunk: image.extents.chunk_shape(image.samples, level.chunk[0], level.chunk[1]),
+                shard: None,
+                names: (self.version == crate::config::Ngff::V05)
+                    .then(|| image.extents.axes().into_iter().map(str::to_owned).collect()),
+            };
+            put_array(&self.ground, &below(&place, &image.array_path(level.name)), &spec)?;
+        }
+        Ok(())
+    }
+
+    /// Writes what an image's group says.
+    pub fn put_image(&self, image: &ImagePlan, name: &str, channels: &[ChannelDisplay]) -> io::Result<()> {
+        let place = self.place();
+        // A label is that of the first pixel of its block, and stands where that one does.
+        let offset = |level: Level| if image.labels { Level { offset: [0.0; 2], ..level } } else { level };
+        let levels: Vec<Level> = image.levels.iter().map(|level| offset(level.level)).collect();
+        let description = ImageDescription {
+            name,
+            extents: image.extents,
+            samples: image.samples,
+            levels: &levels,
+            calibration: image.calibration,
+            channels,
+            labels: image.labels,
+        };
+        edit_group(&self.ground, (&place, &below(&place, &image.path)), self.version, |document| {
+            describe_image(document.ome(), &description, self.version);
+            Ok(())
+        })
+    }
+
+    /// Writes what a field of a plate says.
+    pub fn put_field(&self, plate: &PlateMarker, path: &str) -> io::Result<()> {
+        let image = ImagePlan::of_plate(plate, path).ok_or(io::ErrorKind::InvalidData)?;
+        self.put_image(&image, path, &plate.channels())
+    }
+
+    /// Makes the arrays of a field of a plate, or brings them to the plate's extents.
+    pub fn put_field_arrays(&self, plate: &PlateMarker, path: &str) -> io::Result<()> {
+        self.put_arrays(&ImagePlan::of_plate(plate, path).ok_or(io::ErrorKind::InvalidData)?)
+    }
+
+    /// Writes what a well says of its fields.
+    pub fn put_well(&self, state: &State, well: WellPosition) -> io::Result<()> {
+        let place = self.place();
+        let path = well_path(well);
+        let row = path.split('/').next().unwrap_or_default();
+        // A row says nothing, but readers expect a group.
+        edit_group(&self.ground, (&place, &below(&place, row)), self.version, |_| Ok(()))?;
+        let fields = state.fields_of(well);
+        edit_group(&self.ground, (&place, &below(&place, &path)), self.version, |document| {
+            describe_well(document.ome(), &fields, self.version);
+            Ok(())
+        })
+    }
+
+    /// Writes what the root says: the plate and its wells, or the collection and its images.
+    pub fn put_root(&self, state: &State) -> io::Result<()> {
+        match (self.kind, state.images.contains_key("")) {
+            (Kind::Plate, _) => self.put_plate(state),
+            (_, true) => Ok(()),
+            _ => self.put_collection(state),
+        }
+    }
+
+    fn put_plate(&self, state: &State) -> io::Result<()> {
+        let Some(plate) = &state.marker.plate else { return Ok(()) };
+        let place = self.place();
+        let (mut wells, mut most) = (BTreeSet::new(), 0);
+        let mut of_well = (None, 0);
+        for (well, _) in state.fields() {
+            wells.insert(well);
+            of_well = if of_well.0 == Some(well) { (of_well.0, of_well.1 + 1) } else { (Some(well), 1) };
+            most = most.max(of_well.1);
+        }
+        let name = place.split().map(|(_, name)| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = name.strip_suffix(super::choose::ENDING).unwrap_or(&name);
+        let description =
+            PlateDescription { name, rows: plate.rows, columns: plate.columns, fields: most, wells: &wells };
+        edit_group(&self.ground, (&place, &place), self.version, |document| {
+            describe_plate(document.ome(), &description, self.version);
+            Ok(())
+        })
+    }
+
+    fn put_collection(&self, state: &State) -> io::Result<()> {
+        let place = self.place();
+        let images: BTreeSet<u64> = state.images.keys().filter_map(|image| image.parse().ok()).collect();
+        edit_group(&self.ground, (&place, &below(&place, SERIES)), self.version, |document| {
+            describe_series(document.ome(), &images);
+            Ok(())
+        })?;
+        edit_group(&self.ground, (&place, &place), self.version, |document| {
+            describe_collection(document.ome());
+            Ok(())
+        })
+    }
+
+    /// The files that make up an image's group and its arrays, and are ours.
+    pub fn drop_image(&self, path: &str, levels: u64) -> io::Result<()> {
+        let place = self.place();
+        for level in (0..levels).rev() {
+            let array = if path.is_empty() { level.to_string() } else { format!("{path}/{level}") };
+            self.drop_documents(&place, &below(&place, &array))?;
+        }
+        if path.is_empty() { Ok(()) } else { self.drop_documents(&place, &below(&place, path)) }
+    }
+
+    /// Removes the metadata of a group or array, and its directory if nothing else is in it.
+    pub fn drop_documents(&self, place: &RelPath, dir: &RelPath) -> io::Result<()> {
+        if !self.has_only_documents(dir)? {
+            return Ok(());
+        }
+        for name in [".zarray", ".zattrs", "zarr.json", ".zgroup"] {
+            self.ground.files.remove(&dir.join(name.as_ref()), place)?;
+        }
+        Ok(())
+    }
+
+    /// Whether nothing is in a directory but metadata: what others put there keeps its group.
+    fn has_only_documents(&self, dir: &RelPath) -> io::Result<bool> {
+        match self.ground.files.tree().list(dir) {
+            Ok(entries) => Ok(entries
+                .iter()
+                .all(|entry| matches!(entry.name.to_str(), Some(".zarray" | ".zattrs" | "zarr.json" | ".zgroup")))),
+            Err(e) if crate::backend::is_absent(&e) => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+}
+
+impl State {
+    /// All fields of a plate, well by well.
+    pub fn fields(&self) -> impl Iterator<Item = (WellPosition, u64)> + '_ {
+        self.images.keys().filter_map(|path| parse_field(path))
+    }
+
+    /// Numbers of the fields of one well.
+    pub fn fields_of(&self, well: WellPosition) -> BTreeSet<u64> {
+        let prefix = format!("{}/", well_path(well));
+        let from = self.images.range(prefix.clone()..).map(|(path, _)| path);
+        from.take_while(|path| path.starts_with(&prefix)).filter_map(|path| parse_field(path)).map(|(_, n)| n).collect()
+    }
+}

@@ -1,0 +1,254 @@
+//! The stores that are known, by id and by the directory that they stand in.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use dashmap::DashMap;
+use parking_lot::Mutex;
+
+use super::choose::{ENDING, Target, TargetKind};
+use super::ground::Ground;
+use super::level::overview_factor;
+use super::marker::{Marker, PlateMarker};
+use super::store::{Store, read_marker};
+use crate::model::{FileKind, RelPath, Timestamp};
+
+/// How long a directory is trusted to have the stores that it had.
+const TRUSTED: Duration = Duration::from_secs(1);
+
+/// The stores that are known.
+pub(super) struct Registry {
+    ground: Arc<Ground>,
+    stores: DashMap<u128, Arc<Store>>,
+    /// Taken before any store's state.
+    dirs: Mutex<HashMap<RelPath, Listed>>,
+}
+
+/// Stores of a directory.
+struct Listed {
+    checked: Instant,
+    stamp: Option<(u64, Timestamp, Timestamp)>,
+    stores: Vec<Arc<Store>>,
+}
+
+impl Registry {
+    pub fn new(ground: Arc<Ground>) -> Registry {
+        Registry { ground, stores: DashMap::new(), dirs: Mutex::default() }
+    }
+
+    /// The store with this id.
+    pub fn get(&self, id: u128) -> Option<Arc<Store>> {
+        self.stores.get(&id).map(|store| store.clone())
+    }
+
+    /// All that are known.
+    pub fn all(&self) -> Vec<Arc<Store>> {
+        self.stores.iter().map(|entry| entry.value().clone()).collect()
+    }
+
+    /// The stores that stand in `dir`, planned ones too. Those on disk are looked for if the directory changed.
+    pub fn list(&self, dir: &RelPath) -> io::Result<Vec<Arc<Store>>> {
+        let mut dirs = self.dirs.lock();
+        self.refresh(&mut dirs, dir)
+    }
+
+    /// The store that `target` belongs to, made if there is none yet (on disk only with its first commit). A file is
+    /// reserved in it.
+    pub fn reserve(&self, target: &Target) -> io::Result<Arc<Store>> {
+        let mut dirs = self.dirs.lock();
+        for store in self.refresh(&mut dirs, &target.base)? {
+            if !store.is_gone() && takes(&store, &target.kind) {
+                store.reserved.fetch_add(1, Ordering::AcqRel);
+                return Ok(store);
+            }
+        }
+        let place = self.free_place(&dirs, target)?;
+        let plate = match &target.kind {
+            TargetKind::Plate(shape, _) => Some(PlateMarker::new(shape, overview_factor(shape.height, shape.width))),
+            _ => None,
+        };
+        let store = Arc::new(Store::planned(&self.ground, place, Marker::new(new_id(), target.kind.kind(), plate)));
+        store.reserved.fetch_add(1, Ordering::AcqRel);
+        self.add(&mut dirs, target.base.clone(), store.clone());
+        Ok(store)
+    }
+
+    /// Forgets a store that is not on disk and that nobody plans a file for.
+    pub fn forget_unused(&self, store: &Arc<Store>) {
+        let mut dirs = self.dirs.lock();
+        if store.reserved.load(Ordering::Acquire) == 0 && (!store.is_created() || store.is_gone()) {
+            store.gone.store(true, Ordering::Release);
+            self.stores.remove(&store.id);
+            if let Some(listed) = dirs.get_mut(&store.base()) {
+                listed.stores.retain(|other| other.id != store.id);
+            }
+        }
+    }
+
+    /// A directory is called otherwise now.
+    pub fn renamed(&self, from: &RelPath, to: &RelPath) {
+        let mut dirs = self.dirs.lock();
+        self.ground.files.tree().forget_dirs();
+        for store in self.all() {
+            let mut place = store.place.write();
+            if let Some(rest) = super::store::relative(from, &place) {
+                *place = super::store::whole(to, &rest);
+            } else if *place == *from {
+                *place = to.clone();
+            }
+        }
+        // The next look finds each store at its new place, by its id.
+        dirs.retain(|dir, _| !dir.starts_with(from) && !dir.starts_with(to));
+        for path in [from, to] {
+            if let Some((above, _)) = path.split() {
+                dirs.remove(&above);
+            }
+        }
+        for store in self.all().into_iter().filter(|store| !store.is_created()) {
+            self.add(&mut dirs, store.base(), store);
+        }
+    }
+
+    fn add(&self, dirs: &mut HashMap<RelPath, Listed>, dir: RelPath, store: Arc<Store>) {
+        self.stores.insert(store.id, store.clone());
+        let listed =
+            dirs.entry(dir).or_insert_with(|| Listed { checked: Instant::now(), stamp: None, stores: Vec::new() });
+        listed.stores.push(store);
+    }
+
+    fn refresh(&self, dirs: &mut HashMap<RelPath, Listed>, dir: &RelPath) -> io::Result<Vec<Arc<Store>>> {
+        if let Some(listed) = dirs.get(dir)
+            && listed.stamp.is_some()
+            && listed.checked.elapsed() < TRUSTED
+        {
+            return Ok(listed.stores.clone());
+        }
+        let attr = self.ground.files.tree().find(dir)?.filter(|attr| attr.kind == FileKind::Directory);
+        let stamp = attr.map(|attr| (attr.ino, attr.mtime, attr.ctime));
+        if let Some(listed) = dirs.get_mut(dir)
+            && listed.stamp == stamp
+            && stamp.is_some()
+        {
+            listed.checked = Instant::now();
+            return Ok(listed.stores.clone());
+        }
+        let before = dirs.remove(dir).map(|listed| listed.stores).unwrap_or_default();
+        let stores = if stamp.is_some() { self.look(dir, before)? } else { self.lose(before) };
+        let listed = Listed { checked: Instant::now(), stamp, stores: stores.clone() };
+        dirs.insert(dir.clone(), listed);
+        Ok(stores)
+    }
+
+    /// Looks which stores are in a directory.
+    fn look(&self, dir: &RelPath, before: Vec<Arc<Store>>) -> io::Result<Vec<Arc<Store>>> {
+        let (mut known, mut stores) = (before, Vec::new());
+        for entry in self.ground.files.tree().list(dir)? {
+            if entry.kind != FileKind::Directory || !entry.name.as_bytes().ends_with(ENDING.as_bytes()) {
+                continue;
+            }
+            let place = dir.join(&entry.name);
+            let Some((_, marker)) = read_marker(&self.ground, &place)? else { continue };
+            known.retain(|store| store.id != marker.id || store.place() != place);
+            match self.at(&place, &marker) {
+                Some(store) => stores.push(store),
+                None => match self.open(&place, &marker) {
+                    Ok(Some(store)) => stores.push(store),
+                    Ok(None) => {}
+                    // One store that cannot be read does not hide the others.
+                    Err(e) => tracing::error!("the store {place} cannot be opened: {e}"),
+                },
+            }
+        }
+        stores.extend(self.lose(known));
+        Ok(stores)
+    }
+
+    /// The store that is known to be at `place`; one that was moved there is found by its id.
+    fn at(&self, place: &RelPath, marker: &Marker) -> Option<Arc<Store>> {
+        let store = self.get(marker.id)?;
+        let known = store.place();
+        if known == *place {
+            return Some(store);
+        }
+        let still = read_marker(&self.ground, &known).ok().flatten().is_some_and(|(_, other)| other.id == marker.id);
+        if still {
+            return None;
+        }
+        *store.place.write() = place.clone();
+        Some(store)
+    }
+
+    fn open(&self, place: &RelPath, marker: &Marker) -> io::Result<Option<Arc<Store>>> {
+        let Some(mut store) = Store::open(&self.ground, place)? else { return Ok(None) };
+        if self.stores.contains_key(&marker.id) {
+            // A copy of a store that is still there: from now on it is one of its own.
+            store.id = new_id();
+            let mut state = store.state.lock();
+            state.marker.id = store.id;
+            if let Err(e) = store.put_marker(&state) {
+                tracing::warn!("the copied store {place} keeps its mark of origin: {e}");
+            }
+            drop(state);
+        }
+        let store = Arc::new(store);
+        self.stores.insert(store.id, store.clone());
+        Ok(Some(store))
+    }
+
+    /// Of stores that were not found, keeps those that are only planned.
+    fn lose(&self, stores: Vec<Arc<Store>>) -> Vec<Arc<Store>> {
+        let lost = |store: &Arc<Store>| {
+            let created = store.is_created();
+            if created && read_marker(&self.ground, &store.place()).ok().flatten().is_none() {
+                tracing::warn!("the store {} was removed; its files go with it", store.place());
+                store.gone.store(true, Ordering::Release);
+                self.ground.opened.forget(store.id);
+                self.stores.remove(&store.id);
+            }
+            created
+        };
+        stores.into_iter().filter(|store| !lost(store)).collect()
+    }
+
+    /// A name that nothing has.
+    fn free_place(&self, dirs: &HashMap<RelPath, Listed>, target: &Target) -> io::Result<RelPath> {
+        let first = target.stems.first().cloned().unwrap_or_default();
+        let numbered = (2_u32..).map(|number| {
+            let mut stem = first.clone();
+            stem.push(format!("-{number}"));
+            stem
+        });
+        let planned = |place: &RelPath| {
+            dirs.get(&target.base).is_some_and(|dir| dir.stores.iter().any(|store| store.place() == *place))
+        };
+        for mut stem in target.stems.iter().cloned().chain(numbered) {
+            stem.push(OsString::from(ENDING));
+            let place = target.base.join(&stem);
+            if !planned(&place) && self.ground.files.tree().find(&place)?.is_none() {
+                return Ok(place);
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
+}
+
+/// Whether a store is the one for files of this kind.
+fn takes(store: &Store, kind: &TargetKind) -> bool {
+    match kind {
+        TargetKind::Plate(shape, _) => store.shape.as_ref() == Some(&**shape),
+        TargetKind::Collection => store.kind == kind.kind(),
+        TargetKind::Image => false,
+    }
+}
+
+/// An id that no other store has.
+fn new_id() -> u128 {
+    let half = || u128::from(RandomState::new().hash_one(std::process::id()));
+    half() << 64 | half()
+}

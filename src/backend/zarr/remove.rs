@@ -1,0 +1,177 @@
+//! Files leave a store: first the page, then chunks that nobody else has, then what they were the last of.
+
+use std::collections::HashSet;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::ground::below;
+use super::marker::Kind;
+use super::metadata::SERIES;
+use super::numbering::{parse_field, well_path};
+use super::store::{Claim, OWN, State, Store, chunk_paths, hash, literal_ids, literal_path};
+use super::table::{Due, Page, RecordId};
+use crate::config::Ngff;
+
+/// Levels that an image can have.
+const LEVELS_MOST: u64 = 64;
+
+/// Removes one record and all that is only its own.
+pub(super) fn remove_record(store: &Arc<Store>, id: RecordId) -> io::Result<()> {
+    let mut state = store.state.lock();
+    let number = state.pages.home(id).ok_or(io::ErrorKind::NotFound)?;
+    let place = store.place();
+    let mut page = state.pages.read(&store.ground, &place, store.version, number)?;
+    let paths = paths_of(store, &page, id);
+    let own: Vec<String> = paths.into_iter().filter(|path| is_own(&state, path, id)).collect();
+    page.remove(id);
+    page.dues = own.iter().map(|path| Due::Remove { path: path.clone() }).collect();
+    if page.encode().is_err() {
+        // Too many to be noted: should this be cut short, a check finds what is left.
+        page.dues.clear();
+    }
+    let (ground, version) = (store.ground.clone(), store.version);
+    if page.records().next().is_none() {
+        // A page of nothing but dues would not be free.
+        page.dues.clear();
+    }
+    state.pages.write(&ground, &place, version, number, &mut page)?;
+    ground.reached("removed")?;
+    own.iter().for_each(|path| drop(state.claims.remove(&hash(path))));
+    let empty = state.let_go(id.0);
+    for path in own {
+        ground.files.remove(&below(&place, &path), &place)?;
+    }
+    drop_images(store, &mut state, empty)?;
+    if state.entries.is_empty() && store.reserved.load(Ordering::Acquire) == 0 { drop_store(store) } else { Ok(()) }
+}
+
+/// Records were taken out of their page because another replaces them: what only they had goes.
+pub(super) fn after_page(store: &Store, state: &mut State, old: &[RecordId], gone: &[String]) {
+    let place = store.place();
+    for path in gone {
+        let key = hash(path);
+        match state.claims.get(&key) {
+            Some(Claim::Record(record)) if old.contains(&RecordId(*record)) => drop(state.claims.remove(&key)),
+            Some(_) => continue,
+            None => {}
+        }
+        if let Err(e) = store.ground.files.remove(&below(&place, path), &place) {
+            tracing::warn!("{path} of the store {place}, which no file uses, stays: {e}");
+        }
+    }
+    for id in old {
+        // Groups that are empty now are dropped when the commit ends.
+        state.let_go(id.0);
+    }
+}
+
+/// Paths in the store of all files that a record uses.
+pub(super) fn paths_of(store: &Store, page: &Page, id: RecordId) -> Vec<String> {
+    let Some(Ok(record)) = page.record(id) else { return Vec::new() };
+    match store.recipe(&record) {
+        Ok(recipe) => {
+            let literals = literal_ids(&record, &recipe).map(|id| literal_path(store.version, id));
+            chunk_paths(store.version, &record, &recipe).chain(literals).collect()
+        }
+        Err(e) => {
+            tracing::error!("chunks of {} stay, because its recipe cannot be read: {e}", record.names[0]);
+            Vec::new()
+        }
+    }
+}
+
+/// Whether nobody else claims a chunk.
+fn is_own(state: &State, path: &str, id: RecordId) -> bool {
+    match state.claims.get(&hash(path)) {
+        Some(Claim::Record(record)) => *record == id.0,
+        Some(Claim::Pending(_)) => false,
+        None => true,
+    }
+}
+
+/// Removes groups of images that no record uses, and then what they were the last of.
+pub(super) fn drop_images(store: &Store, state: &mut State, empty: Vec<String>) -> io::Result<()> {
+    if empty.is_empty() {
+        return Ok(());
+    }
+    for image in &empty {
+        state.images.remove(image);
+    }
+    if store.kind != Kind::Plate {
+        store.put_root(state)?;
+    }
+    let wells: HashSet<_> = empty.iter().filter_map(|image| parse_field(image)).map(|(well, _)| well).collect();
+    if store.kind == Kind::Plate {
+        store.put_root(state)?;
+        for well in &wells {
+            if !state.fields_of(*well).is_empty() {
+                store.put_well(state, *well)?;
+            }
+        }
+    }
+    let place = store.place();
+    for image in &empty {
+        store.drop_image(image, LEVELS_MOST)?;
+    }
+    for well in wells.into_iter().filter(|well| state.fields_of(*well).is_empty()) {
+        let path = well_path(well);
+        store.drop_documents(&place, &below(&place, &path))?;
+        let row = path.split('/').next().unwrap_or_default();
+        store.drop_documents(&place, &below(&place, row))?;
+    }
+    Ok(())
+}
+
+/// Removes a store that has no records. What others put into it stays, in a group that is no plate any more.
+fn drop_store(store: &Store) -> io::Result<()> {
+    let place = store.place();
+    drop_tree(store, OWN)?;
+    store.drop_documents(&place, &below(&place, SERIES))?;
+    store.gone.store(true, Ordering::Release);
+    store.ground.opened.forget(store.id);
+    let foreign = store
+        .ground
+        .files
+        .tree()
+        .list(&place)?
+        .iter()
+        .any(|entry| !matches!(entry.name.to_str(), Some(".zattrs" | "zarr.json" | ".zgroup")));
+    if foreign {
+        return super::documents::edit_group(&store.ground, (&place, &place), store.version, |document| {
+            let ome = document.ome();
+            ["plate", "multiscales", "omero", "bioformats2raw.layout"].iter().for_each(|key| drop(ome.remove(*key)));
+            Ok(())
+        });
+    }
+    store.drop_documents(&place, &place)?;
+    match store.ground.files.tree().rmdir(&place) {
+        Err(e) if crate::backend::is_absent(&e) => Ok(()),
+        removed => removed,
+    }
+}
+
+/// Removes one of our own groups with all that is in it.
+fn drop_tree(store: &Store, path: &str) -> io::Result<()> {
+    let place = store.place();
+    let dir = below(&place, path);
+    let entries = match store.ground.files.tree().list(&dir) {
+        Err(e) if crate::backend::is_absent(&e) => return Ok(()),
+        listed => listed?,
+    };
+    for entry in entries {
+        match (entry.kind, entry.name.to_str()) {
+            (crate::model::FileKind::Directory, Some(name)) => drop_tree(store, &format!("{path}/{name}"))?,
+            _ => store.ground.files.tree().unlink(&dir.join(&entry.name))?,
+        }
+    }
+    store.ground.files.tree().rmdir(&dir)
+}
+
+/// Whether a name at the root of a store belongs to its metadata.
+pub(super) fn is_document(name: &str, version: Ngff) -> bool {
+    match version {
+        Ngff::V04 => matches!(name, ".zgroup" | ".zattrs" | ".zarray"),
+        Ngff::V05 => name == "zarr.json",
+    }
+}

@@ -1,0 +1,82 @@
+//! What is left when a commit is cut short, and what damage does.
+
+use super::*;
+
+/// A workspace whose next commit stops at `step`.
+fn stopping_at(step: &'static str) -> Room {
+    let stop = move |reached: &'static str| {
+        if reached == step { Err(io::Error::other("stopped by the test")) } else { Ok(()) }
+    };
+    let room = Room::over(TempDir::new().unwrap(), Ngff::V04, Some(Box::new(stop)));
+    fs::create_dir_all(room.dir.path().join("P")).unwrap();
+    room
+}
+
+const NAME: &str = "P/P_B03_s1_w1.tif";
+
+#[test]
+fn renames_that_are_due_are_made_when_the_store_is_opened() {
+    let room = stopping_at("renames");
+    let bytes = tiff(3, 600, 600);
+    assert!(room.seal(NAME, &bytes).is_err());
+    assert!(!room.has("P/P.ome.zarr/B/03/0/0/0/0/0"));
+    let room = room.again();
+    assert!(room.read_name(NAME) == bytes);
+    assert!(room.has("P/P.ome.zarr/B/03/0/1/0/0/0"));
+    assert_eq!(room.staged(), 0);
+}
+
+#[test]
+fn a_commit_that_stops_before_its_page_leaves_no_plane_and_no_well() {
+    for step in ["prepare", "prepared", "page"] {
+        let room = stopping_at(step);
+        assert!(room.seal(NAME, &tiff(3, 600, 600)).is_err());
+        assert_eq!(room.names("P"), Vec::<String>::new(), "{step}");
+        assert!(!room.has("P/P.ome.zarr/B"), "{step}");
+        let room = room.again();
+        assert_eq!(room.staged(), 0, "{step}");
+        room.seal(NAME, &tiff(3, 600, 600)).unwrap();
+        assert!(room.read_name(NAME) == tiff(3, 600, 600), "{step}");
+    }
+}
+
+#[test]
+fn damage_is_an_error_for_exactly_the_bytes_concerned() {
+    let room = Room::new(Ngff::V04);
+    let bytes = tiff(3, 1000, 1000);
+    let id = room.seal("a.tif", &bytes).unwrap();
+    let chunk = room.dir.path().join("workspace.images.ome.zarr/0/0/0/0/0");
+    let mut stored = fs::read(&chunk).unwrap();
+    let last = stored.len() - 100;
+    stored[last] ^= 1;
+    fs::write(&chunk, stored).unwrap();
+    let source = room.zarr.open(id).unwrap();
+    let mut begin = vec![0; 100_000];
+    assert_eq!(source.read_at(&mut begin, 0).unwrap(), 100_000);
+    assert!(begin == bytes[..100_000]);
+    let failed = source.read_at(&mut begin, bytes.len() as u64 - 100_000).unwrap_err();
+    assert!(failed.to_string().contains("workspace.images.ome.zarr/0/0/0/0/0"), "{failed}");
+    // What follows the pixels is literal, and not in the chunk.
+    assert_eq!(source.read_at(&mut begin[..50], bytes.len() as u64 - 50).unwrap(), 50);
+    assert!(begin[..50] == bytes[bytes.len() - 50..]);
+    fs::remove_file(&chunk).unwrap();
+    drop(source);
+    let room = room.again();
+    let source = room.zarr.open(room.zarr.listing(&RelPath::root()).unwrap()[0].id).unwrap();
+    assert!(source.read_at(&mut begin, 8).is_err());
+}
+
+#[test]
+fn a_store_that_is_deleted_takes_its_names_with_it() {
+    let room = Room::new(Ngff::V04);
+    room.seal("a.tif", &tiff(3, 20, 20)).unwrap();
+    assert_eq!(room.names("").len(), 1);
+    fs::remove_dir_all(room.dir.path().join("workspace.images.ome.zarr")).unwrap();
+    // A directory is looked at anew each second.
+    let began = std::time::Instant::now();
+    while !room.names("").is_empty() {
+        assert!(began.elapsed().as_secs() < 20, "its names are still there");
+        std::thread::yield_now();
+    }
+    room.seal("a.tif", &tiff(3, 20, 20)).unwrap();
+}

@@ -1,0 +1,29 @@
+//! Work that waits until there is time.
+
+use std::io;
+use std::sync::Arc;
+
+use super::store::Store;
+
+/// Brings the metadata of a plate to rest: the time axis is as long as the series, display windows are those of all
+/// planes.
+pub(super) fn tidy(store: &Arc<Store>) -> io::Result<()> {
+    if !store.is_created() || store.is_gone() {
+        return Ok(());
+    }
+    let mut state = store.state.lock();
+    let Some(mut plate) = state.marker.plate.clone() else { return Ok(()) };
+    let longer = plate.extent_t.filter(|extent| *extent > state.times_used.max(1));
+    if longer.is_none() && !state.windows_moved {
+        return Ok(());
+    }
+    if longer.is_some() {
+        plate.extent_t = Some(state.times_used.max(1));
+        state.images.keys().try_for_each(|path| store.put_field_arrays(&plate, path))?;
+    }
+    state.marker.plate = Some(plate.clone());
+    store.put_marker(&state)?;
+    state.images.keys().try_for_each(|path| store.put_field(&plate, path))?;
+    state.windows_moved = false;
+    Ok(())
+}

@@ -1,0 +1,35 @@
+#!/usr/bin/env python3
+"""ome-zarr's reader, 0.11 or 0.18: each image by itself, and the stitched view of a plate that viewers show."""
+
+import importlib.metadata
+
+import found
+from ome_zarr.io import parse_url
+from ome_zarr.reader import Plate, Reader
+
+
+def nodes(path):
+    location = parse_url(str(path))
+    if location is None:
+        raise FileNotFoundError(f"ome-zarr finds no store at {path}")
+    return list(Reader(location)())
+
+
+def axes_of(node):
+    return found.axes_of({"axes": node.metadata["axes"]})
+
+
+def read(store):
+    report = {"version": importlib.metadata.version("ome-zarr"), "images": {}, "views": {}}
+    for path, axes, _ in found.walk(found.attributes_from_files(store)):
+        # The last node is the image itself; labels that lie in it come behind.
+        node = next(node for node in nodes(store / path) if node.data)
+        report["images"][path] = found.image(axes_of(node), node.data)
+    for node in nodes(store):
+        for spec in node.specs:
+            if isinstance(spec, Plate):
+                report["views"] = found.views(spec.plate_data, axes_of(node), node.data, spec.first_field_path)
+    return report
+
+
+found.run("ome-zarr", read)
