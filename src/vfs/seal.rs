@@ -80,7 +80,7 @@ impl Vfs {
         for (inode, result) in inodes.iter().zip(begun) {
             results.push(result.and_then(|sealing| {
                 let sealed = match committed.remove(&sealing.ticket) {
-                    Some(Ok(id)) => self.settle_sealed(&sealing, id, goal, reason),
+                    Some(Ok(id)) => self.settle_sealed(sealing, id, goal, reason),
                     Some(Err(e)) => Err(self.not_sealed(inode, e)),
                     None => Err(MoveError::NotThere),
                 };
@@ -197,51 +197,63 @@ impl Vfs {
     }
 
     /// The store has the file, durably. From here on nothing may fail in a way that loses it.
-    fn settle_sealed(&self, sealing: &Sealing, id: SealedId, goal: Goal, reason: Reason) -> Moved {
+    fn settle_sealed(&self, sealing: Sealing, id: SealedId, goal: Goal, reason: Reason) -> Moved {
         let inode = &sealing.inode;
-        let settled = {
-            let _names = self.namespace.read();
-            let opens = inode.opens.lock();
-            if inode.paths().is_empty() {
-                drop(opens);
-                self.remove_sealed(id);
-                return Err(MoveError::NotThere);
-            }
-            let keep = inode.place().tier == Tier::Disk && self.originals_of(inode) == Originals::Keep;
-            if keep {
-                self.seals.kept.insert(inode.place(), id);
-                return Ok(());
-            }
-            let changed = self.was_written(inode)
-                || opens.writers > 0
-                || (!inode.in_mirror() && self.check_free(inode, &opens, Some(&sealing.source)).is_err())
-                || Attr { atime: sealing.before.atime, ..sealing.source.stat()? } != sealing.before;
-            self.replace_record(inode, id, sealing.before.atime);
-            if changed {
-                // The version that was read is in the store; the one that is here is newer.
-                Ok(false)
-            } else if inode.in_mirror() {
-                self.seal_in_memory(inode, id, &sealing.source).map(|()| true)
-            } else {
-                self.seal_from_disk(inode, id, sealing, opens.total).map(|()| true)
-            }
-        }?;
+        let keep = inode.place().tier == Tier::Disk && self.originals_of(inode) == Originals::Keep;
+        if keep && !inode.paths().is_empty() {
+            self.seals.kept.insert(inode.place(), id);
+            return Ok(());
+        }
+        self.take_over(&sealing, id)?;
         if inode.paths() != sealing.names {
             let _names = self.namespace.read();
             self.update_sealed(inode)?;
         }
-        if !settled {
+        if !inode.is_sealed() {
             return Err(MoveError::Held);
         }
         inode.set_reason(reason);
         self.counters.sealed_files.fetch_add(1, Ordering::Relaxed);
         self.counters.sealed_bytes.fetch_add(sealing.before.size, Ordering::Relaxed);
         self.mended(inode);
-        match self.drop_pages(inode) {
+        let inode = sealing.inode.clone();
+        // Our own descriptor would look like somebody else's.
+        drop(sealing);
+        match self.drop_pages(&inode) {
             // It is safe in the store; where somebody holds it, its copy in memory stays for now.
             Err(MoveError::Held) if goal == Goal::Clean => Ok(()),
             dropped => dropped,
         }
+    }
+
+    /// The inode's bytes are those of the record from now on, unless it was changed meanwhile: then the record holds an
+    /// older version of what is in memory, and none of what is on disk, where nobody would remember it.
+    fn take_over(&self, sealing: &Sealing, id: SealedId) -> Moved {
+        let inode = &sealing.inode;
+        let _names = self.namespace.read();
+        let opens = inode.opens.lock();
+        if inode.paths().is_empty() {
+            drop(opens);
+            self.remove_sealed(id);
+            return Err(MoveError::NotThere);
+        }
+        let changed = self.was_written(inode)
+            || opens.writers > 0
+            || (!inode.in_mirror() && self.check_free(inode, &opens, Some(&sealing.source)).is_err())
+            || Attr { atime: sealing.before.atime, ..sealing.source.stat()? } != sealing.before;
+        if changed && !inode.in_mirror() {
+            drop(opens);
+            self.remove_sealed(id);
+            return Err(MoveError::Held);
+        }
+        self.replace_record(inode, id, sealing.before.atime);
+        if changed {
+            return Ok(());
+        }
+        Ok(match inode.in_mirror() {
+            true => self.seal_in_memory(inode, id, &sealing.source)?,
+            false => self.seal_from_disk(inode, id, sealing, opens.total)?,
+        })
     }
 
     fn originals_of(&self, inode: &Inode) -> Originals {
@@ -274,7 +286,7 @@ impl Vfs {
     }
 
     /// The disk file that a memory name shadows, if it is still the one that is known.
-    fn remove_plain_copy(&self, inode: &Inode, dentry: &Dentry, memory: u64) -> Result<()> {
+    pub(super) fn remove_plain_copy(&self, inode: &Inode, dentry: &Dentry, memory: u64) -> Result<()> {
         let Some(dir) = dentry.parent.path() else { return Ok(()) };
         let path = dir.join(&dentry.name);
         let Some(disk) = self.disk.tree().find(&path)? else { return Ok(()) };
@@ -311,6 +323,8 @@ impl Vfs {
         inode.add_name(&dentry.parent, &dentry.name, over);
         self.inodes.settle(memory_ino, inode.clone());
         self.identities.moved(inode.ino, from, sealing.before.ctime, shown);
+        // Before it has its name: without this a successor would take the stub's zeros for the file.
+        self.note(&Record::Sealed { memory: object.stat()?.identity(), id, absent: true })?;
         let attr = match self.memory()?.publish(staged, &path, Expected::Absent) {
             Ok(attr) => attr,
             Err(e) => {
@@ -322,7 +336,6 @@ impl Vfs {
                 });
             }
         };
-        self.note(&Record::Sealed { memory: attr.identity(), id, absent: true })?;
         let to = Place::of(Tier::Memory, &attr);
         self.identities.moved(inode.ino, to, attr.ctime, shown);
         content.place = to;
