@@ -105,25 +105,12 @@ impl Vfs {
         // A commit waits for the disk; nothing is worth no wait.
         let any = begun.iter().any(|result| result.is_ok());
         let mut committed: HashMap<Ticket, _> = if any { batch.commit().into_iter().collect() } else { HashMap::new() };
-        let mut results = Vec::with_capacity(begun.len());
-        for (inode, result) in inodes.iter().zip(begun) {
-            results.push(result.and_then(|sealing| {
-                let sealed = match committed.remove(&sealing.ticket) {
-                    Some(Ok(id)) => self.settle_sealed(&sealing, id, reason),
-                    Some(Err(e)) => Err(self.not_sealed(inode, e)),
-                    None => Err(MoveError::NotThere),
-                };
-                self.end_copy(inode);
-                // Our own descriptor would look like somebody's who holds the file.
-                drop(sealing);
-                match sealed.map(|()| if inode.is_sealed() { self.drop_pages(inode) } else { Ok(()) }) {
-                    // It is safe in the store; where somebody holds it, its copy in memory stays for now.
-                    Ok(Err(MoveError::Held)) if goal == Goal::Clean => Ok(()),
-                    Ok(dropped) => dropped,
-                    Err(e) => Err(e),
-                }
-            }));
-        }
+        let settle = |result: std::result::Result<Sealing, MoveError>| {
+            let sealing = result?;
+            let answer = committed.remove(&sealing.ticket);
+            self.end_seal(sealing, answer, goal, reason)
+        };
+        let mut results: Vec<Moved> = begun.into_iter().map(settle).collect();
         let missed: Vec<bool> = guards.iter().map(|guard| guard.is_none()).collect();
         drop(guards);
         if wait {
@@ -134,6 +121,32 @@ impl Vfs {
             }
         }
         results
+    }
+
+    /// What the store answered, taken over.
+    fn end_seal(
+        &self,
+        sealing: Sealing,
+        answer: Option<std::result::Result<SealedId, SealError>>,
+        goal: Goal,
+        reason: Reason,
+    ) -> Moved {
+        let inode = sealing.inode.clone();
+        let sealed = match answer {
+            Some(Ok(id)) => self.settle_sealed(&sealing, id, reason),
+            Some(Err(e)) => Err(self.not_sealed(&inode, e)),
+            None => Err(MoveError::NotThere),
+        };
+        self.end_copy(&inode);
+        // Our own descriptor would look like somebody's who holds the file.
+        drop(sealing);
+        sealed?;
+        match self.drop_pages(&inode) {
+            _ if !inode.is_sealed() => Ok(()),
+            // It is safe in the store; where somebody holds it, its copy in memory stays for now.
+            Err(MoveError::Held) if goal == Goal::Clean => Ok(()),
+            dropped => dropped,
+        }
     }
 
     /// Reads and encodes all files, several at a time.
@@ -235,37 +248,16 @@ impl Vfs {
     /// The store has the file, durably. From here on nothing may fail in a way that loses it.
     fn settle_sealed(&self, sealing: &Sealing, id: SealedId, reason: Reason) -> Moved {
         let inode = &sealing.inode;
-        let settled = {
-            let _names = self.namespace.read();
-            let opens = inode.opens.lock();
-            if inode.paths().is_empty() {
-                drop(opens);
-                self.remove_sealed(id);
-                return Err(MoveError::NotThere);
-            }
-            if self.originals_of(inode) == Originals::Keep {
-                self.keep_original(inode, id, &sealing.before);
-                return Ok(());
-            }
-            let changed = self.was_written(inode)
-                || opens.writers > 0
-                || (!inode.in_mirror() && self.check_free(inode, &opens, Some(&sealing.source)).is_err())
-                || Attr { atime: sealing.before.atime, ..sealing.source.stat()? } != sealing.before;
-            self.replace_record(inode, id, sealing.before.atime);
-            if changed {
-                // The version that was read is in the store; the one that is here is newer.
-                Ok(false)
-            } else if inode.in_mirror() {
-                self.seal_in_memory(inode, id, &sealing.source).map(|()| true)
-            } else {
-                self.seal_from_disk(inode, id, sealing, opens.total).map(|()| true)
-            }
-        }?;
+        if self.originals_of(inode) == Originals::Keep && !inode.paths().is_empty() {
+            self.keep_original(inode, id, &sealing.before);
+            return Ok(());
+        }
+        self.take_over(sealing, id)?;
         if inode.paths() != sealing.names {
             let _names = self.namespace.read();
             self.update_sealed(inode)?;
         }
-        if !settled {
+        if !inode.is_sealed() {
             return Err(MoveError::Held);
         }
         inode.set_reason(reason);
@@ -273,6 +265,36 @@ impl Vfs {
         self.counters.sealed_bytes.fetch_add(sealing.before.size, Ordering::Relaxed);
         self.mended(inode);
         Ok(())
+    }
+
+    /// The inode's bytes are those of the record from now on, unless it was changed meanwhile: then the record holds an
+    /// older version of what is in memory, and none of what is on disk, where nobody would remember it.
+    fn take_over(&self, sealing: &Sealing, id: SealedId) -> Moved {
+        let inode = &sealing.inode;
+        let _names = self.namespace.read();
+        let opens = inode.opens.lock();
+        if inode.paths().is_empty() {
+            drop(opens);
+            self.remove_sealed(id);
+            return Err(MoveError::NotThere);
+        }
+        let changed = self.was_written(inode)
+            || opens.writers > 0
+            || (!inode.in_mirror() && self.check_free(inode, &opens, Some(&sealing.source)).is_err())
+            || Attr { atime: sealing.before.atime, ..sealing.source.stat()? } != sealing.before;
+        if changed && !inode.in_mirror() {
+            drop(opens);
+            self.remove_sealed(id);
+            return Err(MoveError::Held);
+        }
+        self.replace_record(inode, id, sealing.before.atime);
+        if changed {
+            return Ok(());
+        }
+        Ok(match inode.in_mirror() {
+            true => self.seal_in_memory(inode, id, &sealing.source)?,
+            false => self.seal_from_disk(inode, id, sealing, opens.total)?,
+        })
     }
 
     fn originals_of(&self, inode: &Inode) -> Originals {
@@ -305,7 +327,7 @@ impl Vfs {
     }
 
     /// The disk file that a memory name shadows, if it is still the one that is known.
-    fn remove_plain_copy(&self, inode: &Inode, dentry: &Dentry, memory: u64) -> Result<()> {
+    pub(super) fn remove_plain_copy(&self, inode: &Inode, dentry: &Dentry, memory: u64) -> Result<()> {
         let Some(dir) = dentry.parent.path() else { return Ok(()) };
         let path = dir.join(&dentry.name);
         let Some(disk) = self.disk.tree().find(&path)? else { return Ok(()) };
@@ -342,6 +364,8 @@ impl Vfs {
         inode.add_name(&dentry.parent, &dentry.name, over);
         self.inodes.settle(memory_ino, inode.clone());
         self.identities.moved(inode.ino, from, sealing.before.ctime, shown);
+        // Before it has its name: without this a successor would take the stub's zeros for the file.
+        self.note(&Record::Sealed { memory: object.stat()?.identity(), id, absent: true })?;
         let attr = match self.memory()?.publish(staged, &path, Expected::Absent) {
             Ok(attr) => attr,
             Err(e) => {
@@ -353,7 +377,6 @@ impl Vfs {
                 });
             }
         };
-        self.note(&Record::Sealed { memory: attr.identity(), id, absent: true })?;
         let to = Place::of(Tier::Memory, &attr);
         self.identities.moved(inode.ino, to, attr.ctime, shown);
         content.place = to;

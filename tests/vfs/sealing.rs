@@ -367,3 +367,49 @@ fn where_originals_are_kept_the_store_has_a_copy_that_goes_with_them() {
     kernel.unlink("a").expect("unlinks");
     assert!(world.shelf.names().is_empty());
 }
+
+#[test]
+fn a_file_that_goes_on_as_a_plain_one_leaves_no_record_behind() {
+    let world = sealing_world!();
+    let kernel = with_sealed(&world);
+    let handle = kernel.open("d/a", OpenFlags { truncate: true, ..WRITE }).expect("opens");
+    kernel.write_at(&handle, 0, NOT_AN_IMAGE).expect("writes");
+    kernel.fsync(&handle).expect("syncs");
+    kernel.close(handle);
+    kernel.vfs.relieve(u64::MAX);
+    assert_eq!(place(&kernel, "d/a").0, "disk");
+    assert!(world.shelf.names().is_empty(), "{:?}", world.shelf.names());
+    let kernel = remount(&world, kernel);
+    kernel.unlink("d/a").expect("unlinks");
+    let kernel = remount(&world, kernel);
+    assert_eq!(kernel.stat("d/a").err(), Some(libc::ENOENT), "and it does not come back");
+}
+
+#[test]
+fn a_record_that_a_kill_left_unknown_goes_with_its_file() {
+    let world = sealing_world!();
+    let kernel = with_sealed(&world);
+    kernel.write("d/b", &image(5)).expect("writes");
+    drop(kernel);
+    let like = world.shelf.entry("d/a").expect("is sealed");
+    world.shelf.commit("d/b", &image(5), &like);
+    let kernel = Kernel::new(world.mount().0);
+    kernel.unlink("d/b").expect("unlinks");
+    assert_eq!(world.shelf.names(), ["d/a"]);
+    let kernel = remount(&world, kernel);
+    assert_eq!(kernel.stat("d/b").err(), Some(libc::ENOENT));
+}
+
+#[test]
+fn a_record_that_a_kill_left_unknown_is_replaced_by_what_is_sealed_next() {
+    let world = sealing_world!();
+    let kernel = with_sealed(&world);
+    kernel.write("d/b", &image(5)).expect("writes");
+    drop(kernel);
+    let like = world.shelf.entry("d/a").expect("is sealed");
+    world.shelf.commit("d/b", &image(5), &like);
+    let kernel = Kernel::new(world.mount().0);
+    kernel.rename("d/b", "d/c", RenameMode::Replace).expect("renames");
+    kernel.migrate("d/c", Tier::Zarr).expect("seals");
+    assert_eq!(world.shelf.names(), ["d/a", "d/c"]);
+}
