@@ -291,10 +291,12 @@ impl Vfs {
         if changed {
             return Ok(());
         }
-        Ok(match inode.in_mirror() {
-            true => self.seal_in_memory(inode, id, &sealing.source)?,
-            false => self.seal_from_disk(inode, id, sealing, opens.total)?,
-        })
+        if inode.in_mirror() {
+            self.seal_in_memory(inode, id, &sealing.source)?;
+        } else {
+            self.seal_from_disk(inode, id, sealing, opens.total)?;
+        }
+        Ok(())
     }
 
     fn originals_of(&self, inode: &Inode) -> Originals {
