@@ -64,13 +64,19 @@ pub(super) fn prepare_images(store: &Store, state: &mut State, files: &[(Ticket,
         let file = planned.sealed.record.names.first().and_then(|name| name.split()).map(|(_, file)| file.to_owned());
         let file = file.unwrap_or_default().to_string_lossy().into_owned();
         for (number, image) in planned.plan.images.iter().enumerate() {
-            store.put_arrays(image)?;
+            // An array that is to be smaller serves the version that is there until the commit.
+            store.put_arrays(image, planned.standing.is_some())?;
             let name = image.name.clone().unwrap_or_else(|| file.clone());
             store.put_image(image, &name, &displays(planned, number, image))?;
-            state.images.insert(image.path.clone(), 0);
+            state.images.entry(image.path.clone()).or_insert(0);
         }
     }
     store.put_root(state)
+}
+
+/// Images of files that replaced others have their own extents now.
+pub(super) fn trim_images(store: &Store, images: &[ImagePlan]) -> io::Result<()> {
+    images.iter().try_for_each(|image| store.put_arrays(image, false))
 }
 
 fn displays(planned: &Planned, number: usize, image: &ImagePlan) -> Vec<ChannelDisplay> {

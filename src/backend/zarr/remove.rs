@@ -9,7 +9,8 @@ use super::ground::below;
 use super::marker::Kind;
 use super::metadata::SERIES;
 use super::numbering::{parse_field, well_path};
-use super::store::{Claim, OWN, State, Store, chunk_paths, hash, literal_ids, literal_path};
+use super::standing::files_of;
+use super::store::{Claim, OWN, State, Store, hash};
 use super::table::{Due, Page, RecordId};
 use crate::config::Ngff;
 
@@ -70,10 +71,7 @@ pub(super) fn after_page(store: &Store, state: &mut State, old: &[RecordId], gon
 pub(super) fn paths_of(store: &Store, page: &Page, id: RecordId) -> Vec<String> {
     let Some(Ok(record)) = page.record(id) else { return Vec::new() };
     match store.recipe(&record) {
-        Ok(recipe) => {
-            let literals = literal_ids(&record, &recipe).map(|id| literal_path(store.version, id));
-            chunk_paths(store.version, &record, &recipe).chain(literals).collect()
-        }
+        Ok(recipe) => files_of(store.version, &record, &recipe).collect(),
         Err(e) => {
             tracing::error!("chunks of {} stay, because its recipe cannot be read: {e}", record.names[0]);
             Vec::new()

@@ -1,5 +1,6 @@
 //! Whole stores in real directories: files go in, and come out byte for byte.
 
+mod again;
 mod commit;
 mod costs;
 mod images;
