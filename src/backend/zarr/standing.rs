@@ -129,12 +129,8 @@ impl Standing {
         let Some(chunk) = self.chunks.get(path).and_then(|index| self.recipe.chunks.get(*index)) else { return false };
         let same = self.arrays.get(chunk.array as usize) == Some(used)
             && (chunk.stored, chunk.checks) == (frame.bytes.len() as u64, frame.checks.as_slice());
-        // Chunks of the file itself are read when it is proved; what was made from them is looked at here.
-        same && match self.open(path) {
-            Ok(Some(object)) if !used.derived => object.size().is_ok_and(|size| size == chunk.stored),
-            Ok(Some(object)) => is_same(&object, &frame.bytes).unwrap_or(false),
-            _ => false,
-        }
+        // One that was damaged or changed since is written anew.
+        same && self.open(path).ok().flatten().is_some_and(|object| is_same(&object, &frame.bytes).unwrap_or(false))
     }
 
     /// The chunk of literal bytes that is equal to one that was just encoded; it is given out once.
