@@ -121,7 +121,7 @@ impl Sealing<'_> {
         Ok((list, staged, windows))
     }
 
-    /// Encodes one chunk of an array, and stages it if it does not stand there already.
+    /// Encodes and stages one chunk of an array, if it does not stand there already.
     pub fn stage(
         &self,
         list: &mut ChunkList,
@@ -129,12 +129,14 @@ impl Sealing<'_> {
         (array, used, coords): (u32, &ArrayUse, &[u64]),
         bytes: &[u8],
     ) -> Result<(), SealError> {
+        let path = chunk_path(self.version, &used.path, coords);
+        if let Some(known) = self.standing.and_then(|standing| standing.equal(&path, used, bytes)) {
+            list.push(ChunkRef { array, coords, ..known });
+            return Ok(());
+        }
         let frame = self.ground.encode(bytes, used.dtype.size())?;
         list.push(ChunkRef { array, coords, stored: frame.bytes.len() as u64, checks: &frame.checks });
-        let path = chunk_path(self.version, &used.path, coords);
-        if !self.standing.is_some_and(|standing| standing.has(&path, used, &frame)) {
-            staged.push(self.ground.stage(&frame, path)?);
-        }
+        staged.push(self.ground.stage(&frame, path)?);
         Ok(())
     }
 

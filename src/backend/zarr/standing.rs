@@ -11,11 +11,11 @@ use super::Zarr;
 use super::array::ChunkArray;
 use super::blosc::Encoded;
 use super::choose::{Target, TargetKind};
-use super::ground::{below, chunk_path, zarr_version};
+use super::ground::{below, chunk_path, decode, zarr_version};
 use super::plan::{ImagePlan, Plan};
 use super::store::{Store, literal_ids, literal_path, relative};
 use super::stores::Subject;
-use super::table::{ArrayUse, LiteralChunk, Literals, Recipe, RecipeBytes, Record, RecordId};
+use super::table::{ArrayUse, ChunkRef, LiteralChunk, Literals, Recipe, RecipeBytes, Record, RecordId};
 use crate::backend::{ByteSource, Object};
 use crate::config::Ngff;
 use crate::model::RelPath;
@@ -124,13 +124,20 @@ impl Standing {
         Some(spec.dtype == wanted.dtype && spec.chunk == wanted.chunk_shape && named)
     }
 
-    /// Whether a chunk that was just encoded stands at `path` already.
-    pub fn has(&self, path: &str, used: &ArrayUse, frame: &Encoded) -> bool {
-        let Some(chunk) = self.chunks.get(path).and_then(|index| self.recipe.chunks.get(*index)) else { return false };
-        let same = self.arrays.get(chunk.array as usize) == Some(used)
-            && (chunk.stored, chunk.checks) == (frame.bytes.len() as u64, frame.checks.as_slice());
-        // One that was damaged or changed since is written anew.
-        same && self.open(path).ok().flatten().is_some_and(|object| is_same(&object, &frame.bytes).unwrap_or(false))
+    /// The chunk at `path`, if it stands there and decodes to `bytes`. One that was damaged or changed since does not.
+    pub fn equal(&self, path: &str, used: &ArrayUse, bytes: &[u8]) -> Option<ChunkRef<'_>> {
+        let chunk = self.recipe.chunks.get(*self.chunks.get(path)?)?;
+        let len = bytes.len() as u64;
+        if self.arrays.get(chunk.array as usize) != Some(used) || used.chunk_bytes() != Some(len) {
+            return None;
+        }
+        let object = self.open(path).ok()??;
+        if object.size().ok()? != chunk.stored {
+            return None;
+        }
+        let mut found = vec![0; bytes.len()];
+        decode(object, len, chunk.checks, 0..len, &mut found).ok()?;
+        (found == bytes).then_some(chunk)
     }
 
     /// The chunk of literal bytes that is equal to one that was just encoded; it is given out once.

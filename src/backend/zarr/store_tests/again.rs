@@ -225,7 +225,7 @@ fn a_replacement_that_is_cut_short_is_the_old_version_or_the_new_one() {
 #[test]
 fn a_stack_that_is_appended_to_and_sealed_now_and_then_is_written_once() {
     let room = Room::new(Ngff::V04);
-    let (pages, side) = (60, 512);
+    let (pages, side) = (20, 512);
     let whole = plain(pages, (side, side));
     let page = whole.len() / pages as usize;
     let mut old = None;
