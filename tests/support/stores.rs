@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use scopefs::backend::zarr::{
     Batch, SealError, SealedEntry, SealedId, StoreFigures, StoredAt, Stores, Subject, Ticket, Within,
 };
-use scopefs::model::{ByteSource, RelPath};
+use scopefs::model::{ByteSource, Identity, RelPath};
 use scopefs::view::Refusal;
 
 /// Files that begin with this are not images.
@@ -56,6 +56,14 @@ impl Shelf {
             ..like.clone()
         };
         self.files.lock().insert(record, Kept { base, entry, bytes: Arc::new(bytes.to_vec()) });
+    }
+
+    /// The power was lost before a plain file was removed (`found` is it), and what was sealed of it is `bytes`.
+    pub fn cut_short(&self, name: &str, found: Identity, bytes: Vec<u8>) {
+        let mut files = self.files.lock();
+        let kept = files.values_mut().find(|kept| kept.entry.names.iter().any(|n| n.to_string() == name));
+        let kept = kept.expect("it is sealed");
+        (kept.entry.found, kept.bytes) = (Some(found), Arc::new(bytes));
     }
 
     /// What a store's table says of a name.

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::atomic::Ordering;
 
 use super::array::ArraySpec;
-use super::documents::{edit_group, put_array};
+use super::documents::{at_least_as_declared, edit_group, put_array};
 use super::ground::{below, zarr_version};
 use super::marker::{Kind, PlateMarker};
 use super::ngff::{
@@ -56,8 +56,9 @@ impl Store {
         Ok(())
     }
 
-    /// Makes the arrays of an image, or brings them to the image's extents.
-    pub fn put_arrays(&self, image: &ImagePlan) -> io::Result<()> {
+    /// Makes the arrays of an image, or brings them to the image's extents; where these are smaller than what is there,
+    /// not if `keep_larger`.
+    pub fn put_arrays(&self, image: &ImagePlan, keep_larger: bool) -> io::Result<()> {
         let place = self.place();
         for level in &image.levels {
             let spec = ArraySpec {
@@ -69,7 +70,9 @@ impl Store {
                 names: (self.version == crate::config::Ngff::V05)
                     .then(|| image.extents.axes().into_iter().map(str::to_owned).collect()),
             };
-            put_array(&self.ground, &below(&place, &image.array_path(level.name)), &spec)?;
+            let dir = below(&place, &image.array_path(level.name));
+            let spec = if keep_larger { at_least_as_declared(&self.ground, &dir, spec)? } else { spec };
+            put_array(&self.ground, &dir, &spec)?;
         }
         Ok(())
     }
@@ -103,7 +106,7 @@ impl Store {
 
     /// Makes the arrays of a field of a plate, or brings them to the plate's extents.
     pub fn put_field_arrays(&self, plate: &PlateMarker, path: &str) -> io::Result<()> {
-        self.put_arrays(&ImagePlan::of_plate(plate, path).ok_or(io::ErrorKind::InvalidData)?)
+        self.put_arrays(&ImagePlan::of_plate(plate, path).ok_or(io::ErrorKind::InvalidData)?, false)
     }
 
     /// Writes what a well says of its fields.

@@ -31,6 +31,7 @@ mod registry;
 mod remove;
 mod sample;
 mod seal;
+mod standing;
 mod store;
 #[cfg(test)]
 mod store_tests;

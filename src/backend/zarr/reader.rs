@@ -11,6 +11,7 @@ use super::array::Chunk;
 use super::blosc::{Frame, Scratch, Section};
 use super::cache::ChunkKey;
 use super::ground::{Ground, StagedChunk, below, chunk_path, decode};
+use super::standing::Standing;
 use super::table::{ArrayUse, CHUNK, ChunkReader, LITERALS, StoredChunk};
 use crate::config::Ngff;
 use crate::model::RelPath;
@@ -121,6 +122,8 @@ pub(super) struct StagedReader<'a> {
     version: Ngff,
     arrays: &'a [ArrayUse],
     staged: HashMap<&'a str, &'a StagedChunk>,
+    /// The version that is replaced: chunks that are not staged stand there.
+    standing: Option<&'a Standing>,
     kept: &'a KeptChunks,
 }
 
@@ -136,25 +139,30 @@ struct Kept {
 
 impl<'a> StagedReader<'a> {
     pub fn new(
-        version: Ngff,
+        (version, standing): (Ngff, Option<&'a Standing>),
         arrays: &'a [ArrayUse],
         staged: impl Iterator<Item = &'a StagedChunk>,
         kept: &'a KeptChunks,
     ) -> Self {
         let staged = staged.map(|chunk| (chunk.path.as_str(), chunk)).collect();
-        StagedReader { version, arrays, staged, kept }
+        StagedReader { version, arrays, staged, standing, kept }
     }
 
-    /// The whole decoded chunk; `None` if none is staged there.
+    /// The whole decoded chunk; `None` if none is staged there, and none stands there.
     pub fn chunk(&self, array: &str, coords: &[u64], checks: &[u64]) -> io::Result<Option<Arc<Vec<u8>>>> {
         let path = chunk_path(self.version, array, coords);
         if let Some((_, kept)) = self.kept.0.lock().chunks.iter().find(|(other, _)| *other == path) {
             return Ok(Some(kept.clone()));
         }
-        let Some(staged) = self.staged.get(path.as_str()) else { return Ok(None) };
+        let object = match (self.staged.get(path.as_str()), self.standing) {
+            (Some(staged), _) => Some(staged.open()?),
+            (None, Some(standing)) => standing.open(&path)?,
+            (None, None) => None,
+        };
+        let Some(object) = object else { return Ok(None) };
         let len = decoded_len(self.arrays, array)?;
         let mut bytes = vec![0; len as usize];
-        decode(staged.open()?, len, checks, 0..len, &mut bytes)?;
+        decode(object, len, checks, 0..len, &mut bytes)?;
         let bytes = Arc::new(bytes);
         self.keep(path, bytes.clone());
         Ok(Some(bytes))
