@@ -15,6 +15,7 @@ use super::sealed::Sealed;
 use super::{Result, Vfs};
 use crate::backend::zarr::{SealedEntry, SealedId};
 use crate::backend::{Access, Time, Times, lease};
+use crate::config::Originals;
 use crate::model::{Attr, FileKind, Identity, Name, RelPath, Tier, Timestamp};
 
 /// What was found.
@@ -314,6 +315,9 @@ impl Vfs {
                 continue;
             }
             for path in &entry.names {
+                if self.originals(path) == Originals::Keep {
+                    continue;
+                }
                 let Some(inode) = memory.find(path)?.and_then(|attr| self.inodes.resident(attr.ino)) else { continue };
                 let known = inode.sealed_id().filter(|known| remembered.entries.contains_key(known));
                 if known.is_none() {

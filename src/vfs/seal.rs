@@ -19,11 +19,11 @@ use super::journal::Record;
 use super::rename::is_version;
 use super::report::over_record;
 use super::sealed::Sealed;
-use super::{Error, Goal, MoveError, Result, Vfs};
+use super::{Error, Goal, Kept, MoveError, Result, Vfs};
 use crate::backend::zarr::{Batch, SealError, SealedId, Subject, Ticket};
 use crate::backend::{Access, Backend, Expected, Object, PublishError, Time, Times};
 use crate::config::Originals;
-use crate::model::{Attr, FileKind, RelPath, Tier, Timestamp};
+use crate::model::{Attr, FileKind, Identity, RelPath, Tier, Timestamp};
 
 /// A file on its way into a store.
 struct Sealing {
@@ -42,8 +42,37 @@ impl Vfs {
         self.stores.is_some()
             && inode.kind == FileKind::Regular
             && !inode.is_sealed()
+            && self.may_seal_beside(inode)
             && inode.path().is_some_and(|path| self.router.decide(&path).home == Tier::Zarr && !self.stays_plain(&path))
             && !self.is_refused(inode)
+    }
+
+    /// Where originals are kept, a file is sealed when it lies on disk as a plain one, and once.
+    fn may_seal_beside(&self, inode: &Inode) -> bool {
+        if self.originals_of(inode) == Originals::Replace {
+            return true;
+        }
+        let is_plain = inode.place().tier == Tier::Disk || (!inode.is_dirty() && self.plain_copy(inode).is_some());
+        let known = self.seals.kept.get(&inode.ino).map(|kept| (kept.mtime, kept.size));
+        is_plain && known.is_none_or(|known| self.attr(inode).is_ok_and(|attr| (attr.mtime, attr.size) != known))
+    }
+
+    /// The plain file on disk that a clean file in memory is a copy of.
+    fn plain_copy(&self, inode: &Inode) -> Option<Identity> {
+        inode.names.read().iter().find_map(|dentry| dentry.over)
+    }
+
+    /// The file stays as it is; a store has a copy.
+    pub(super) fn keep_original(&self, inode: &Inode, id: SealedId, attr: &Attr) {
+        self.seals.kept.insert(inode.ino, Kept { id, mtime: attr.mtime, size: attr.size });
+    }
+
+    /// A plain file beside which a store has a copy loses a name or gets another: the copy goes. Hold the namespace
+    /// lock.
+    pub(super) fn forget_kept(&self, inode: &Inode) {
+        if let Some((_, kept)) = self.seals.kept.remove(&inode.ino) {
+            self.remove_sealed(kept.id);
+        }
     }
 
     /// Whether somebody asked for plain files there.
@@ -80,12 +109,19 @@ impl Vfs {
         for (inode, result) in inodes.iter().zip(begun) {
             results.push(result.and_then(|sealing| {
                 let sealed = match committed.remove(&sealing.ticket) {
-                    Some(Ok(id)) => self.settle_sealed(sealing, id, goal, reason),
+                    Some(Ok(id)) => self.settle_sealed(&sealing, id, reason),
                     Some(Err(e)) => Err(self.not_sealed(inode, e)),
                     None => Err(MoveError::NotThere),
                 };
                 self.end_copy(inode);
-                sealed
+                // Our own descriptor would look like somebody's who holds the file.
+                drop(sealing);
+                match sealed.map(|()| if inode.is_sealed() { self.drop_pages(inode) } else { Ok(()) }) {
+                    // It is safe in the store; where somebody holds it, its copy in memory stays for now.
+                    Ok(Err(MoveError::Held)) if goal == Goal::Clean => Ok(()),
+                    Ok(dropped) => dropped,
+                    Err(e) => Err(e),
+                }
             }));
         }
         let missed: Vec<bool> = guards.iter().map(|guard| guard.is_none()).collect();
@@ -169,9 +205,9 @@ impl Vfs {
         Ok(Subject {
             attr,
             xattrs: source.xattrs().all()?,
-            replaces: inode.sealed_id(),
+            replaces: inode.sealed_id().or_else(|| self.seals.kept.get(&inode.ino).map(|kept| kept.id)),
             originals,
-            found: (tier == Tier::Disk).then(|| attr.identity()),
+            found: if tier == Tier::Disk { Some(attr.identity()) } else { self.plain_copy(inode) },
             names,
         })
     }
@@ -197,14 +233,12 @@ impl Vfs {
     }
 
     /// The store has the file, durably. From here on nothing may fail in a way that loses it.
-    fn settle_sealed(&self, sealing: Sealing, id: SealedId, goal: Goal, reason: Reason) -> Moved {
+    fn settle_sealed(&self, sealing: &Sealing, id: SealedId, reason: Reason) -> Moved {
         let inode = &sealing.inode;
-        let keep = inode.place().tier == Tier::Disk && self.originals_of(inode) == Originals::Keep;
-        if keep && !inode.paths().is_empty() {
-            self.seals.kept.insert(inode.place(), id);
+        self.take_over(sealing, id)?;
+        if self.originals_of(inode) == Originals::Keep {
             return Ok(());
         }
-        self.take_over(&sealing, id)?;
         if inode.paths() != sealing.names {
             let _names = self.namespace.read();
             self.update_sealed(inode)?;
@@ -216,14 +250,7 @@ impl Vfs {
         self.counters.sealed_files.fetch_add(1, Ordering::Relaxed);
         self.counters.sealed_bytes.fetch_add(sealing.before.size, Ordering::Relaxed);
         self.mended(inode);
-        let inode = sealing.inode.clone();
-        // Our own descriptor would look like somebody else's.
-        drop(sealing);
-        match self.drop_pages(&inode) {
-            // It is safe in the store; where somebody holds it, its copy in memory stays for now.
-            Err(MoveError::Held) if goal == Goal::Clean => Ok(()),
-            dropped => dropped,
-        }
+        Ok(())
     }
 
     /// The inode's bytes are those of the record from now on, unless it was changed meanwhile: then the record holds an
@@ -236,6 +263,10 @@ impl Vfs {
             drop(opens);
             self.remove_sealed(id);
             return Err(MoveError::NotThere);
+        }
+        if self.originals_of(inode) == Originals::Keep {
+            self.keep_original(inode, id, &sealing.before);
+            return Ok(());
         }
         let changed = self.was_written(inode)
             || opens.writers > 0

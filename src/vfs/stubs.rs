@@ -216,6 +216,8 @@ impl Vfs {
             return Ok(false);
         }
         if self.originals(path) == Originals::Keep || self.read_only {
+            let (inode, attr) = self.walk(path)?;
+            self.keep_original(&inode, entry.id, &attr);
             return Ok(false);
         }
         self.disk.tree().unlink(path)?;

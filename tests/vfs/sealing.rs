@@ -393,3 +393,23 @@ fn a_record_that_a_kill_left_unknown_is_replaced_by_what_is_sealed_next() {
     kernel.migrate("d/c", Tier::Zarr).expect("seals");
     assert_eq!(world.shelf.names(), ["d/a", "d/c"]);
 }
+
+#[test]
+fn where_originals_are_kept_the_store_has_a_copy_that_goes_with_them() {
+    let keep = "[zarr]\nsettle = \"1s\"\n[[rule]]\nmatch = \"**\"\nbackend = \"zarr\"\noriginals = \"keep\"";
+    let world = world!(sealing: true, rules: keep);
+    let kernel = Kernel::new(world.mount().0);
+    kernel.write("a", &image(3)).expect("writes");
+    assert!(kernel.vfs.flush_all(&mut |_| {}).is_empty());
+    world.clock.advance(Duration::from_secs(5));
+    assert_eq!(kernel.vfs.seal_rested(), 1);
+    assert_eq!(kernel.vfs.seal_rested(), 0, "once is enough");
+    assert_eq!(std::fs::read(world.path("a")).expect("the original"), image(3));
+    assert_eq!(world.shelf.names(), ["a"]);
+    assert!(kernel.vfs.drain(&mut |_| {}, &AtomicBool::new(false)).is_empty());
+    let kernel = remount(&world, kernel);
+    assert_eq!(kernel.list("").expect("lists").len(), 1);
+    assert_eq!(kernel.tier("a"), "disk");
+    kernel.unlink("a").expect("unlinks");
+    assert!(world.shelf.names().is_empty());
+}

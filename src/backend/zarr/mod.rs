@@ -2,6 +2,7 @@
 //!
 //! What a store is made of is told in `docs/stores.md`.
 
+mod ahead;
 pub mod array;
 mod backend;
 mod batch;

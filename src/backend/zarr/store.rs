@@ -51,7 +51,7 @@ pub(super) struct State {
     pub pages: Pages,
     pub entries: HashMap<u64, Arc<Entry>>,
     /// Which record has a name, relative to the base.
-    pub by_name: HashMap<RelPath, u64>,
+    pub by_name: BTreeMap<RelPath, u64>,
     /// Which record (or file on its way) has which chunk of a plate, by the hash of the chunk's path.
     pub claims: HashMap<u64, Claim>,
     /// Groups of images, by path, with the number of records that use them.
@@ -219,7 +219,7 @@ impl State {
             marker,
             pages: Pages::default(),
             entries: HashMap::new(),
-            by_name: HashMap::new(),
+            by_name: BTreeMap::new(),
             claims: HashMap::new(),
             images: BTreeMap::new(),
             next_image: 0,
