@@ -41,6 +41,7 @@ struct Remembered {
     dropping: HashSet<SealedId>,
     updating: HashSet<SealedId>,
     waiting: HashMap<RelPath, u64>,
+    unnamed: Vec<RelPath>,
     /// What the stores say, of those that were read.
     entries: HashMap<SealedId, SealedEntry>,
 }
@@ -91,6 +92,7 @@ impl Remembered {
                 Record::Waiting { path, ino } => {
                     all.waiting.insert(path, ino);
                 }
+                Record::Unnamed { path } => all.unnamed.push(path),
             }
         }
         all
@@ -314,6 +316,10 @@ impl Vfs {
             if self.sealed_inode(*id).is_some() || remembered.dropping.contains(id) {
                 continue;
             }
+            if self.is_unnamed(entry, remembered)? {
+                self.remove_sealed(*id);
+                continue;
+            }
             for path in &entry.names {
                 if self.originals(path) == Originals::Keep {
                     continue;
@@ -353,6 +359,17 @@ impl Vfs {
                 tracing::error!("a store's table could not follow a change of names: {e}");
             }
         }
+    }
+
+    /// Whether the file of a record lost its names while it was sealed.
+    fn is_unnamed(&self, entry: &SealedEntry, remembered: &Remembered) -> Result<bool> {
+        for path in &entry.names {
+            let lost = remembered.unnamed.iter().any(|name| path.starts_with(name));
+            if !lost || self.memory()?.tree().find(path)?.is_some() || self.disk.tree().find(path)?.is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(!self.read_only)
     }
 
     /// Plain files that were to be sealed, where they still lie.

@@ -1,6 +1,7 @@
 //! Sealed files: there under their names, whatever becomes of their bytes.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::fs::XattrFlags;
@@ -412,4 +413,31 @@ fn where_originals_are_kept_the_store_has_a_copy_that_goes_with_them() {
     assert_eq!(kernel.tier("a"), "disk");
     kernel.unlink("a").expect("unlinks");
     assert!(world.shelf.names().is_empty());
+}
+
+#[test]
+fn a_file_that_is_deleted_or_renamed_while_it_is_sealed_does_not_come_back_after_a_kill() {
+    let world = Arc::new(sealing_world!());
+    let kernel = with_sealed(&world);
+    kernel.write("d/b", &image(5)).expect("writes");
+    kernel.write("d/c", &image(7)).expect("writes");
+    let seen = Arc::new(AtomicBool::new(false));
+    let (vfs, again, told) = (kernel.vfs.clone(), world.clone(), seen.clone());
+    world.shelf.behind_commit(move || {
+        assert_eq!(again.shelf.names(), ["d/a", "d/b", "d/c"]);
+        let first = Kernel::new(vfs);
+        first.unlink("d/b").expect("unlinks");
+        first.rename("d/c", "d/e", RenameMode::Replace).expect("renames");
+        // The first daemon never comes to know what it has committed.
+        let second = Kernel::new(again.mount().0);
+        let mut names: Vec<_> = second.list("d").expect("lists").into_iter().map(|entry| entry.0).collect();
+        names.sort();
+        assert_eq!(names, ["a", "e"]);
+        assert_eq!(again.shelf.names(), ["d/a"]);
+        assert_eq!(second.read("d/e").expect("reads"), image(7));
+        told.store(true, Ordering::Release);
+    });
+    world.clock.advance(Duration::from_secs(11));
+    kernel.vfs.seal_rested();
+    assert!(seen.load(Ordering::Acquire));
 }
