@@ -15,6 +15,7 @@ use super::sealed::Sealed;
 use super::{Result, Vfs};
 use crate::backend::zarr::{SealedEntry, SealedId};
 use crate::backend::{Access, Time, Times, lease};
+use crate::config::Originals;
 use crate::model::{Attr, FileKind, Identity, Name, RelPath, Tier, Timestamp};
 
 /// What was found.
@@ -40,6 +41,7 @@ struct Remembered {
     dropping: HashSet<SealedId>,
     updating: HashSet<SealedId>,
     waiting: HashMap<RelPath, u64>,
+    unnamed: Vec<RelPath>,
     /// What the stores say, of those that were read.
     entries: HashMap<SealedId, SealedEntry>,
 }
@@ -90,6 +92,7 @@ impl Remembered {
                 Record::Waiting { path, ino } => {
                     all.waiting.insert(path, ino);
                 }
+                Record::Unnamed { path } => all.unnamed.push(path),
             }
         }
         all
@@ -326,7 +329,14 @@ impl Vfs {
             if self.sealed_inode(*id).is_some() || remembered.dropping.contains(id) {
                 continue;
             }
+            if self.is_unnamed(entry, remembered)? {
+                self.remove_sealed(*id);
+                continue;
+            }
             for path in &entry.names {
+                if self.originals(path) == Originals::Keep {
+                    continue;
+                }
                 let Some(inode) = memory.find(path)?.and_then(|attr| self.inodes.resident(attr.ino)) else { continue };
                 let known = inode.sealed_id().filter(|known| remembered.entries.contains_key(known));
                 if known.is_none() {
@@ -362,6 +372,17 @@ impl Vfs {
                 tracing::error!("a store's table could not follow a change of names: {e}");
             }
         }
+    }
+
+    /// Whether the file of a record lost its names while it was sealed.
+    fn is_unnamed(&self, entry: &SealedEntry, remembered: &Remembered) -> Result<bool> {
+        for path in &entry.names {
+            let lost = remembered.unnamed.iter().any(|name| path.starts_with(name));
+            if !lost || self.memory()?.tree().find(path)?.is_some() || self.disk.tree().find(path)?.is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(!self.read_only)
     }
 
     /// Plain files that were to be sealed, where they still lie.

@@ -248,11 +248,10 @@ impl Vfs {
     /// The store has the file, durably. From here on nothing may fail in a way that loses it.
     fn settle_sealed(&self, sealing: &Sealing, id: SealedId, reason: Reason) -> Moved {
         let inode = &sealing.inode;
-        if self.originals_of(inode) == Originals::Keep && !inode.paths().is_empty() {
-            self.keep_original(inode, id, &sealing.before);
+        self.take_over(sealing, id)?;
+        if self.originals_of(inode) == Originals::Keep {
             return Ok(());
         }
-        self.take_over(sealing, id)?;
         if inode.paths() != sealing.names {
             let _names = self.namespace.read();
             self.update_sealed(inode)?;
@@ -277,6 +276,10 @@ impl Vfs {
             drop(opens);
             self.remove_sealed(id);
             return Err(MoveError::NotThere);
+        }
+        if self.originals_of(inode) == Originals::Keep {
+            self.keep_original(inode, id, &sealing.before);
+            return Ok(());
         }
         let changed = self.was_written(inode)
             || opens.writers > 0

@@ -1,6 +1,7 @@
 //! Sealed files: there under their names, whatever becomes of their bytes.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::fs::XattrFlags;
@@ -351,26 +352,6 @@ fn names_vanish_with_their_store_and_appear_with_it() {
 }
 
 #[test]
-fn where_originals_are_kept_the_store_has_a_copy_that_goes_with_them() {
-    let keep = "[zarr]\nsettle = \"1s\"\n[[rule]]\nmatch = \"**\"\nbackend = \"zarr\"\noriginals = \"keep\"";
-    let world = world!(sealing: true, rules: keep);
-    let kernel = Kernel::new(world.mount().0);
-    kernel.write("a", &image(3)).expect("writes");
-    assert!(kernel.vfs.flush_all(&mut |_| {}).is_empty());
-    world.clock.advance(Duration::from_secs(5));
-    assert_eq!(kernel.vfs.seal_rested(), 1);
-    assert_eq!(kernel.vfs.seal_rested(), 0, "once is enough");
-    assert_eq!(std::fs::read(world.path("a")).expect("the original"), image(3));
-    assert_eq!(world.shelf.names(), ["a"]);
-    assert!(kernel.vfs.drain(&mut |_| {}, &AtomicBool::new(false)).is_empty());
-    let kernel = remount(&world, kernel);
-    assert_eq!(kernel.list("").expect("lists").len(), 1);
-    assert_eq!(kernel.tier("a"), "disk");
-    kernel.unlink("a").expect("unlinks");
-    assert!(world.shelf.names().is_empty());
-}
-
-#[test]
 fn a_file_that_goes_on_as_a_plain_one_leaves_no_record_behind() {
     let world = sealing_world!();
     let kernel = with_sealed(&world);
@@ -490,4 +471,51 @@ fn a_plain_file_stays_beside_a_store_whose_chunk_was_lost_with_the_power() {
         assert_eq!(place(&kernel, "d/a.npy"), ("zarr".to_owned(), "sealed".to_owned()));
         assert_eq!(kernel.read("d/a.npy").expect("reads"), npy());
     }
+}
+
+#[test]
+fn where_originals_are_kept_the_store_has_a_copy_that_goes_with_them() {
+    let keep = "[zarr]\nsettle = \"1s\"\n[[rule]]\nmatch = \"**\"\nbackend = \"zarr\"\noriginals = \"keep\"";
+    let world = world!(sealing: true, rules: keep);
+    let kernel = Kernel::new(world.mount().0);
+    kernel.write("a", &image(3)).expect("writes");
+    assert!(kernel.vfs.flush_all(&mut |_| {}).is_empty());
+    world.clock.advance(Duration::from_secs(5));
+    assert_eq!(kernel.vfs.seal_rested(), 1);
+    assert_eq!(kernel.vfs.seal_rested(), 0, "once is enough");
+    assert_eq!(std::fs::read(world.path("a")).expect("the original"), image(3));
+    assert_eq!(world.shelf.names(), ["a"]);
+    assert!(kernel.vfs.drain(&mut |_| {}, &AtomicBool::new(false)).is_empty());
+    let kernel = remount(&world, kernel);
+    assert_eq!(kernel.list("").expect("lists").len(), 1);
+    assert_eq!(kernel.tier("a"), "disk");
+    kernel.unlink("a").expect("unlinks");
+    assert!(world.shelf.names().is_empty());
+}
+
+#[test]
+fn a_file_that_is_deleted_or_renamed_while_it_is_sealed_does_not_come_back_after_a_kill() {
+    let world = Arc::new(sealing_world!());
+    let kernel = with_sealed(&world);
+    kernel.write("d/b", &image(5)).expect("writes");
+    kernel.write("d/c", &image(7)).expect("writes");
+    let seen = Arc::new(AtomicBool::new(false));
+    let (vfs, again, told) = (kernel.vfs.clone(), world.clone(), seen.clone());
+    world.shelf.behind_commit(move || {
+        assert_eq!(again.shelf.names(), ["d/a", "d/b", "d/c"]);
+        let first = Kernel::new(vfs);
+        first.unlink("d/b").expect("unlinks");
+        first.rename("d/c", "d/e", RenameMode::Replace).expect("renames");
+        // The first daemon never comes to know what it has committed.
+        let second = Kernel::new(again.mount().0);
+        let mut names: Vec<_> = second.list("d").expect("lists").into_iter().map(|entry| entry.0).collect();
+        names.sort();
+        assert_eq!(names, ["a", "e"]);
+        assert_eq!(again.shelf.names(), ["d/a"]);
+        assert_eq!(second.read("d/e").expect("reads"), image(7));
+        told.store(true, Ordering::Release);
+    });
+    world.clock.advance(Duration::from_secs(11));
+    kernel.vfs.seal_rested();
+    assert!(seen.load(Ordering::Acquire));
 }
