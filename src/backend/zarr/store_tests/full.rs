@@ -95,7 +95,7 @@ fn run(program: &str, words: &[&str]) -> io::Result<()> {
 
 /// Each store in the workspace is sound by the offline check.
 fn assert_sound(root: &Path, what: &str) {
-    for store in ["", "P", "Q"].map(|dir| root.join(dir)).iter().flat_map(|dir| fs::read_dir(dir).unwrap()) {
+    for store in ["", "P", "Q"].iter().filter_map(|dir| fs::read_dir(root.join(dir)).ok()).flatten() {
         let store = store.unwrap().path();
         if !store.to_str().unwrap().ends_with(".ome.zarr") {
             continue;
@@ -116,7 +116,8 @@ fn meets(disk: &Ext4, shrink: impl FnOnce(), what: &str) {
         let tickets: Vec<Ticket> =
             names.iter().map(|name| batch.add(subject(name, &first), &first.as_slice()).unwrap()).collect();
         shrink();
-        let answers = batch.commit();
+        let mut answers = batch.commit();
+        answers.sort_by_key(|(ticket, _)| *ticket);
         assert_eq!(answers.iter().map(|(ticket, _)| *ticket).collect::<Vec<_>>(), tickets, "{what}");
         answers.into_iter().map(|(_, answer)| answer).collect::<Vec<_>>()
     };
