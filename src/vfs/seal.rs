@@ -22,7 +22,7 @@ use super::sealed::Sealed;
 use super::{Error, Goal, Kept, MoveError, Result, Vfs};
 use crate::backend::zarr::{Batch, SealError, SealedId, Subject, Ticket};
 use crate::backend::{Access, Backend, Expected, Object, PublishError, Time, Times};
-use crate::config::Originals;
+use crate::config::{Originals, SealAs};
 use crate::model::{Attr, FileKind, Identity, RelPath, Tier, Timestamp};
 
 /// A file on its way into a store.
@@ -215,6 +215,7 @@ impl Vfs {
             return Err(Error::Busy("it has several names on disk, of which not all are known").into());
         }
         let originals = self.originals(first);
+        let labels = self.router.decide(first).seal_as == SealAs::Labels;
         Ok(Subject {
             attr,
             xattrs: source.xattrs().all()?,
@@ -222,6 +223,7 @@ impl Vfs {
             originals,
             found: if tier == Tier::Disk { Some(attr.identity()) } else { self.plain_copy(inode) },
             names,
+            labels,
         })
     }
 

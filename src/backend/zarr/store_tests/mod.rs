@@ -155,6 +155,7 @@ fn subject(name: &str, bytes: &[u8]) -> Subject {
         replaces: None,
         originals: Originals::Replace,
         found: None,
+        labels: false,
     }
 }
 
