@@ -39,9 +39,9 @@ pub(super) fn prepare_plate(store: &Store, state: &mut State, files: &[(Ticket, 
     let told = grown || first || larger || plate.channel_names != before.channel_names || plate.times != before.times;
     state.marker.plate = Some(plate.clone());
     if grown {
-        state.images.keys().try_for_each(|path| store.put_field_arrays(&plate, path))?;
+        store.put_fields_arrays(&plate, state.images.keys(), None)?;
     }
-    fresh.keys().try_for_each(|path| store.put_field_arrays(&plate, path))?;
+    store.put_fields_arrays(&plate, fresh.keys(), state.images.keys().next().map(String::as_str))?;
     if told {
         store.put_marker(state)?;
     }

@@ -28,8 +28,10 @@ mod reader;
 mod readme;
 mod registry;
 mod remove;
+mod reshard;
 mod sample;
 mod seal;
+mod sharding;
 mod store;
 #[cfg(test)]
 mod store_tests;
