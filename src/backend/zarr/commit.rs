@@ -3,7 +3,7 @@
 //! Until its page is written a file is not sealed, whatever else is on disk; from then on it is, and whoever opens the
 //! store makes the renames that are left.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::sync::Arc;
 
@@ -394,11 +394,7 @@ fn take_back(store: &Store, state: &mut State, ids: &[RecordId]) -> io::Result<(
 
 /// Groups that were made for files that were not sealed after all.
 fn drop_phantoms(store: &Store, state: &mut State) {
-    let empty: BTreeSet<String> =
-        state.images.iter().filter(|(_, records)| **records == 0).map(|(path, _)| path.clone()).collect();
-    if !empty.is_empty()
-        && let Err(e) = remove::drop_images(store, state, empty.into_iter().collect())
-    {
+    if let Err(e) = super::companions::drop_unused(store, state) {
         tracing::warn!("an empty image stays in the store {}: {e}", store.place());
     }
 }

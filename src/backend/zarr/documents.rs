@@ -30,6 +30,11 @@ pub(super) fn edit_group(
     if before.as_ref() == Some(&after) { Ok(()) } else { ground.files.put(&path, &after, false) }
 }
 
+/// The document that a group has for certain.
+pub(super) fn document_of(version: Ngff, group: &RelPath) -> RelPath {
+    below(group, if version == Ngff::V04 { ".zgroup" } else { "zarr.json" })
+}
+
 /// `.zgroup` says the same in every group: one inode with many names serves them all.
 fn put_zgroup(ground: &Ground, root: &RelPath, group: &RelPath) -> io::Result<()> {
     let (first, path) = (below(root, ".zgroup"), below(group, ".zgroup"));

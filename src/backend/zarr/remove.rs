@@ -45,7 +45,9 @@ pub(super) fn remove_record(store: &Arc<Store>, id: RecordId) -> io::Result<()> 
     for path in own.iter().filter(|path| is_file(store, path)) {
         ground.files.remove(&below(&place, path), &place)?;
     }
-    drop_images(store, &mut state, empty)?;
+    if !empty.is_empty() {
+        super::companions::drop_unused(store, &mut state)?;
+    }
     if state.entries.is_empty() && store.reserved.load(Ordering::Acquire) == 0 { drop_store(store) } else { Ok(()) }
 }
 

@@ -129,6 +129,7 @@ impl Store {
         state.next_image = state.next_image.max(highest_group(ground, place)?);
         let store = Store::over(ground, (id, kind, version), shared, state);
         store.created.store(true, Ordering::Release);
+        super::companions::take_in(&store, &mut store.state.lock())?;
         Ok(Some(store))
     }
 
