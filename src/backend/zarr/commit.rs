@@ -86,10 +86,14 @@ pub(super) fn commit(zarr: &Zarr, planned: Vec<(Ticket, Planned)>) -> Vec<Answer
 
 /// The same error for another file.
 fn again(e: &io::Error) -> SealError {
-    no_space(SealError::Io(match e.raw_os_error() {
+    no_space(SealError::Io(same(e)))
+}
+
+fn same(e: &io::Error) -> io::Error {
+    match e.raw_os_error() {
         Some(code) => io::Error::from_raw_os_error(code),
         None => io::Error::new(e.kind(), e.to_string()),
-    }))
+    }
 }
 
 fn commit_store(
@@ -334,15 +338,13 @@ fn settle(
     let sharded = publish_shards(store, shards, stopped.is_some());
     for mut going in files {
         let mut chunks = std::mem::take(&mut going.planned.sealed.chunks);
-        if store.sharding.is_some() {
-            // Their bytes are in the shards.
-            chunks.clear();
-        }
+        // Elsewhere their bytes are in the shards.
+        chunks.retain(|_| store.sharding.is_none());
         let outcome = match stopped.as_ref().or(sharded.as_ref().err()) {
             // As if the process had ended here: all stays due.
             Some(e) => {
                 chunks.into_iter().for_each(StagedChunk::keep);
-                Err(io::Error::new(e.kind(), e.to_string()))
+                Err(same(e))
             }
             None => chunks.into_iter().try_for_each(|chunk| chunk.publish(&place)),
         };

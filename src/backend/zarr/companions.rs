@@ -49,12 +49,15 @@ pub(super) fn take_in(store: &Store, state: &mut State) -> io::Result<()> {
 
 /// Images have lost their last plane, or never got one: they go, unless the plate needs them.
 pub(super) fn drop_unused(store: &Store, state: &mut State) -> io::Result<()> {
-    let plate = store.kind == Kind::Plate;
-    if plate && state.images.values().any(|planes| *planes == 0) {
+    if state.images.values().all(|planes| *planes > 0) {
+        return Ok(());
+    }
+    let mut needed = Fields::new();
+    if store.kind == Kind::Plate {
         let missing = lacking(state, &Fields::new());
         put(store, state, &missing)?;
+        needed = self::needed(state, &Fields::new());
     }
-    let needed = if plate { needed(state, &Fields::new()) } else { Fields::new() };
     let unused = state.images.iter().filter(|(path, planes)| **planes == 0 && !needed.contains_key(*path));
     drop_images(store, state, unused.map(|(path, _)| path.clone()).collect())
 }

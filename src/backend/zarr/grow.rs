@@ -34,7 +34,9 @@ pub(super) fn prepare_plate(store: &Store, state: &mut State, files: &[(Ticket, 
         }
     }
     let first = state.images.is_empty();
-    fresh.extend(companions::lacking(state, &fresh));
+    if !fresh.is_empty() {
+        fresh.extend(companions::lacking(state, &fresh));
+    }
     plate.set_extents(if first { needed } else { in_doublings(before.extents(), needed) });
     let grown = !first && plate.extents() != before.extents();
     let larger = (plate.rows, plate.columns) != (before.rows, before.columns);
