@@ -156,6 +156,7 @@ impl Vfs {
         for (end, other) in ends {
             let Some(inode) = &end.inode else { continue };
             if inode.kind != FileKind::Directory {
+                self.forget_kept(inode);
                 if inode.is_sealed() {
                     self.update_sealed(inode)?;
                 }

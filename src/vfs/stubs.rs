@@ -1,5 +1,7 @@
 //! Making the files of stores known by name, and letting go of them.
 
+use std::collections::HashSet;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -9,9 +11,12 @@ use super::journal::Record;
 use super::sealed::{Sealed, set_attributes};
 use super::{Result, Vfs};
 use crate::backend::zarr::{SealedEntry, SealedId, Stores};
-use crate::backend::{Expected, PublishError};
+use crate::backend::{Access, ByteSource, Expected, PublishError};
 use crate::config::Originals;
 use crate::model::{Attr, FileKind, RelPath, Tier};
+
+/// Two files are compared in steps of so many bytes.
+const COMPARED: usize = 1 << 20;
 
 /// Stores that others make or remove are noticed after this many milliseconds.
 const LOOK_AGAIN: u64 = 1000;
@@ -55,10 +60,11 @@ impl Vfs {
                 return Ok(());
             }
         };
+        let proven = self.proven(&entries, stores);
         let _names = self.namespace.write();
         self.drop_vanished(&path);
         for entry in entries {
-            if let Err(e) = self.make_stub(&entry) {
+            if let Err(e) = self.make_stub(&entry, &proven) {
                 tracing::error!("{:?} is sealed in a store in {path}, but cannot be shown: {e}", entry.names);
             }
         }
@@ -125,7 +131,7 @@ impl Vfs {
     }
 
     /// Gives a sealed file its names, with attributes and no bytes. Hold the namespace lock for writing.
-    fn make_stub(&self, entry: &SealedEntry) -> Result<()> {
+    fn make_stub(&self, entry: &SealedEntry, proven: &HashSet<SealedId>) -> Result<()> {
         if self.sealed_inode(entry.id).is_some() {
             return Ok(());
         }
@@ -135,15 +141,22 @@ impl Vfs {
         }
         let mut names = Vec::new();
         for path in &entry.names {
-            if self.is_free(path, entry)? {
+            if self.is_free(path, entry, proven)? {
                 names.push(path.clone());
             }
         }
-        let Some(first) = names.first() else { return Ok(()) };
+        let Some(first) = names.first() else {
+            if self.is_outdated(entry)? {
+                self.remove_sealed(entry.id);
+            }
+            return Ok(());
+        };
         let staged = self.memory()?.tree().stage_empty()?;
         let object = staged.object().clone();
         object.set_size(entry.size)?;
         set_attributes(&object, entry)?;
+        // Before it has a name: without this a successor would take the stub's zeros for the file.
+        self.note(&Record::Sealed { memory: object.stat()?.identity(), id: entry.id, absent: true })?;
         self.publish_stub(staged, first)?;
         for further in &names[1..] {
             if let Some((above, _)) = further.split() {
@@ -152,7 +165,6 @@ impl Vfs {
             self.memory()?.tree().link(first, further)?;
         }
         let attr = object.stat()?;
-        self.note(&Record::Sealed { memory: attr.identity(), id: entry.id, absent: true })?;
         let place = Place::of(Tier::Memory, &attr);
         let ino = self.identities.ino(place);
         let inode = self.inodes.get_or_insert(ino, false, || Inode::new(ino, attr.kind, place, Reason::Sealed));
@@ -193,24 +205,88 @@ impl Vfs {
         self.inodes.settle(attr.ino, inode.clone());
     }
 
+    /// Of sealed files beside which the plain file still lies that they were sealed from, those that read back equal.
+    /// After a loss of power the chunks may be gone that the record tells of: then the plain file is all there is. Not
+    /// under the namespace lock.
+    fn proven(&self, entries: &[SealedEntry], stores: &dyn Stores) -> HashSet<SealedId> {
+        let mut proven = HashSet::new();
+        for entry in entries.iter().filter(|entry| entry.found.is_some()) {
+            for path in &entry.names {
+                match self.reads_back(path, entry, stores) {
+                    None => {}
+                    Some(Ok(true)) => drop(proven.insert(entry.id)),
+                    Some(Ok(false)) => {
+                        tracing::error!(
+                            "{path}: what its store has differs from the plain file, which is kept and shown"
+                        );
+                    }
+                    Some(Err(e)) => {
+                        tracing::error!("{path}: its store cannot be read ({e}), so the plain file is kept and shown");
+                    }
+                }
+            }
+        }
+        proven
+    }
+
+    /// Whether the plain file at `path` and what was sealed from it are equal; `None` if it is not there any more.
+    fn reads_back(&self, path: &RelPath, entry: &SealedEntry, stores: &dyn Stores) -> Option<io::Result<bool>> {
+        let plain = self.disk.tree().open(path, Access::Read).ok()?;
+        if plain.stat().ok().map(|attr| attr.identity()) != entry.found || self.keeps_plain(path) {
+            return None;
+        }
+        Some(stores.open(entry.id).and_then(|sealed| is_equal(&plain, &*sealed)))
+    }
+
+    /// Whether plain files at `path` stay beside what was sealed from them.
+    fn keeps_plain(&self, path: &RelPath) -> bool {
+        self.read_only || self.originals(path) == Originals::Keep
+    }
+
     /// Whether a sealed file can have this name. A plain file that lies there is newer, or it is the one that was
     /// sealed and was about to be removed.
-    fn is_free(&self, path: &RelPath, entry: &SealedEntry) -> Result<bool> {
+    fn is_free(&self, path: &RelPath, entry: &SealedEntry, proven: &HashSet<SealedId>) -> Result<bool> {
         if let Some(memory) = &self.memory
             && memory.tree().find(path)?.is_some()
         {
             return Ok(false);
         }
         let Some(disk) = self.disk.tree().find(path)? else { return Ok(true) };
+        if self.is_being_sealed(path) {
+            return Ok(false);
+        }
         if entry.found != Some(disk.identity()) {
             tracing::warn!("{path}: a plain file has the name of a sealed one; the plain one is shown");
             return Ok(false);
         }
-        if self.originals(path) == Originals::Keep || self.read_only {
+        if self.keeps_plain(path) {
+            let (inode, attr) = self.walk(path)?;
+            self.keep_original(&inode, entry.id, &attr);
+            return Ok(false);
+        }
+        if !proven.contains(&entry.id) {
             return Ok(false);
         }
         self.disk.tree().unlink(path)?;
         self.count_disk(-1, -(disk.size as i64));
+        Ok(true)
+    }
+
+    /// Whether the file there is on its way into a store: whoever brings it there makes its stub.
+    fn is_being_sealed(&self, path: &RelPath) -> bool {
+        self.walk(path).is_ok_and(|(inode, _)| inode.content.read().delta.is_some())
+    }
+
+    /// Whether the very file that was sealed still lies there, changed since: then nobody needs what was read of it.
+    fn is_outdated(&self, entry: &SealedEntry) -> Result<bool> {
+        let Some(found) = entry.found.filter(|_| !self.read_only) else { return Ok(false) };
+        for path in &entry.names {
+            let disk = self.disk.tree().find(path)?.map(|disk| disk.identity());
+            let same = disk.is_some_and(|disk| (disk.dev, disk.ino) == (found.dev, found.ino) && disk != found);
+            if !same || self.is_being_sealed(path) || self.originals(path) == Originals::Keep {
+                return Ok(false);
+            }
+        }
         Ok(true)
     }
 
@@ -256,4 +332,23 @@ impl Vfs {
             Err(e) => tracing::error!("a sealed file that is not needed any more stays in its store: {e}"),
         }
     }
+}
+
+/// Whether two files have the same bytes.
+fn is_equal(one: &dyn ByteSource, other: &dyn ByteSource) -> io::Result<bool> {
+    let size = one.size()?;
+    if other.size()? != size {
+        return Ok(false);
+    }
+    let (mut left, mut right) = (vec![0; COMPARED], vec![0; COMPARED]);
+    let mut at = 0;
+    while at < size {
+        let len = COMPARED.min(usize::try_from(size - at).unwrap_or(COMPARED));
+        let (left, right) = (&mut left[..len], &mut right[..len]);
+        if one.read_at(left, at)? != len || other.read_at(right, at)? != len || left != right {
+            return Ok(false);
+        }
+        at += len as u64;
+    }
+    Ok(true)
 }

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use scopefs::backend::zarr::{
     Batch, SealError, SealedEntry, SealedId, StoreFigures, StoredAt, Stores, Subject, Ticket, Within,
 };
-use scopefs::model::{ByteSource, RelPath};
+use scopefs::model::{ByteSource, Identity, RelPath};
 use scopefs::view::Refusal;
 
 /// Files that begin with this are not images.
@@ -42,6 +42,28 @@ impl Shelf {
     /// Somebody removes all stores.
     pub fn clear(&self) {
         self.files.lock().clear();
+    }
+
+    /// A record of which no journal tells: as if the daemon had been killed right behind the commit.
+    pub fn commit(&self, name: &str, bytes: &[u8], like: &SealedEntry) {
+        let path = RelPath::from_path(name.as_ref()).expect("relative");
+        let record = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let base = path.split().map(|(dir, _)| dir).unwrap_or_default();
+        let entry = SealedEntry {
+            id: SealedId { store: 7, record },
+            names: vec![path],
+            size: bytes.len() as u64,
+            ..like.clone()
+        };
+        self.files.lock().insert(record, Kept { base, entry, bytes: Arc::new(bytes.to_vec()) });
+    }
+
+    /// The power was lost before a plain file was removed (`found` is it), and what was sealed of it is `bytes`.
+    pub fn cut_short(&self, name: &str, found: Identity, bytes: Vec<u8>) {
+        let mut files = self.files.lock();
+        let kept = files.values_mut().find(|kept| kept.entry.names.iter().any(|n| n.to_string() == name));
+        let kept = kept.expect("it is sealed");
+        (kept.entry.found, kept.bytes) = (Some(found), Arc::new(bytes));
     }
 
     /// What a store's table says of a name.
@@ -81,9 +103,12 @@ impl ByteSource for Bytes {
     }
 }
 
+/// A file and its bytes, unless it was abandoned.
+type Added = Option<(Subject, Vec<u8>)>;
+
 struct ShelfBatch<'a> {
     shelf: &'a Shelf,
-    added: Mutex<Vec<Option<(Subject, Vec<u8>)>>>,
+    added: Mutex<Vec<Added>>,
 }
 
 impl Batch for ShelfBatch<'_> {

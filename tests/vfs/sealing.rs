@@ -4,7 +4,9 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use rustix::fs::XattrFlags;
-use scopefs::model::{RelPath, Tier};
+use scopefs::backend::zarr::{Stores, Subject};
+use scopefs::config::Originals;
+use scopefs::model::{Attr, RelPath, Tier};
 use scopefs::vfs::{Changes, OpenFlags, RenameMode, Times};
 
 use crate::support::{Kernel, NOT_AN_IMAGE, World};
@@ -346,4 +348,146 @@ fn names_vanish_with_their_store_and_appear_with_it() {
     assert_eq!(kernel.stat("d/a").err(), Some(libc::ENOENT));
     kernel.write("d/a", &image(5)).expect("the name is free");
     assert_eq!(kernel.read("d/a").expect("reads"), image(5));
+}
+
+#[test]
+fn where_originals_are_kept_the_store_has_a_copy_that_goes_with_them() {
+    let keep = "[zarr]\nsettle = \"1s\"\n[[rule]]\nmatch = \"**\"\nbackend = \"zarr\"\noriginals = \"keep\"";
+    let world = world!(sealing: true, rules: keep);
+    let kernel = Kernel::new(world.mount().0);
+    kernel.write("a", &image(3)).expect("writes");
+    assert!(kernel.vfs.flush_all(&mut |_| {}).is_empty());
+    world.clock.advance(Duration::from_secs(5));
+    assert_eq!(kernel.vfs.seal_rested(), 1);
+    assert_eq!(kernel.vfs.seal_rested(), 0, "once is enough");
+    assert_eq!(std::fs::read(world.path("a")).expect("the original"), image(3));
+    assert_eq!(world.shelf.names(), ["a"]);
+    assert!(kernel.vfs.drain(&mut |_| {}, &AtomicBool::new(false)).is_empty());
+    let kernel = remount(&world, kernel);
+    assert_eq!(kernel.list("").expect("lists").len(), 1);
+    assert_eq!(kernel.tier("a"), "disk");
+    kernel.unlink("a").expect("unlinks");
+    assert!(world.shelf.names().is_empty());
+}
+
+#[test]
+fn a_file_that_goes_on_as_a_plain_one_leaves_no_record_behind() {
+    let world = sealing_world!();
+    let kernel = with_sealed(&world);
+    let handle = kernel.open("d/a", OpenFlags { truncate: true, ..WRITE }).expect("opens");
+    kernel.write_at(&handle, 0, NOT_AN_IMAGE).expect("writes");
+    kernel.fsync(&handle).expect("syncs");
+    kernel.close(handle);
+    kernel.vfs.relieve(u64::MAX);
+    assert_eq!(place(&kernel, "d/a").0, "disk");
+    assert!(world.shelf.names().is_empty(), "{:?}", world.shelf.names());
+    let kernel = remount(&world, kernel);
+    kernel.unlink("d/a").expect("unlinks");
+    let kernel = remount(&world, kernel);
+    assert_eq!(kernel.stat("d/a").err(), Some(libc::ENOENT), "and it does not come back");
+}
+
+#[test]
+fn a_record_that_a_kill_left_unknown_goes_with_its_file() {
+    let world = sealing_world!();
+    let kernel = with_sealed(&world);
+    kernel.write("d/b", &image(5)).expect("writes");
+    drop(kernel);
+    let like = world.shelf.entry("d/a").expect("is sealed");
+    world.shelf.commit("d/b", &image(5), &like);
+    let kernel = Kernel::new(world.mount().0);
+    kernel.unlink("d/b").expect("unlinks");
+    assert_eq!(world.shelf.names(), ["d/a"]);
+    let kernel = remount(&world, kernel);
+    assert_eq!(kernel.stat("d/b").err(), Some(libc::ENOENT));
+}
+
+#[test]
+fn a_record_that_a_kill_left_unknown_is_replaced_by_what_is_sealed_next() {
+    let world = sealing_world!();
+    let kernel = with_sealed(&world);
+    kernel.write("d/b", &image(5)).expect("writes");
+    drop(kernel);
+    let like = world.shelf.entry("d/a").expect("is sealed");
+    world.shelf.commit("d/b", &image(5), &like);
+    let kernel = Kernel::new(world.mount().0);
+    kernel.rename("d/b", "d/c", RenameMode::Replace).expect("renames");
+    kernel.migrate("d/c", Tier::Zarr).expect("seals");
+    assert_eq!(world.shelf.names(), ["d/a", "d/c"]);
+}
+
+/// What stat says of a plain file in the workspace.
+fn attr_of(world: &World, path: &str) -> Attr {
+    let file = std::fs::File::open(world.path(path)).expect("opens");
+    scopefs::backend::Object::new(file.into(), false).stat().expect("stats")
+}
+
+#[test]
+fn a_plain_file_goes_only_if_what_was_sealed_of_it_reads_back() {
+    let mut short = image(3);
+    short.pop();
+    for (sealed, is_same) in [(image(3), true), (image(5), false), (short, false)] {
+        let world = sealing_world!();
+        drop(with_sealed(&world));
+        let world = world.with_memory_lost();
+        std::fs::create_dir_all(world.path("d")).expect("makes");
+        std::fs::write(world.path("d/a"), image(3)).expect("writes");
+        world.shelf.cut_short("d/a", attr_of(&world, "d/a").identity(), sealed);
+        let kernel = Kernel::new(world.mount().0);
+        assert_eq!(kernel.list("d").expect("lists").len(), 1);
+        assert_eq!(kernel.read("d/a").expect("reads"), image(3));
+        assert_eq!(world.path("d/a").exists(), !is_same);
+        assert_eq!(place(&kernel, "d/a").0, if is_same { "zarr" } else { "disk" });
+    }
+}
+
+/// An npy file of 16-bit integers, 64 lines of 64.
+fn npy() -> Vec<u8> {
+    let mut header = "{'descr': '<u2', 'fortran_order': False, 'shape': (64, 64), }".to_owned();
+    while (10 + header.len() + 1) % 64 != 0 {
+        header.push(' ');
+    }
+    header.push('\n');
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend_from_slice(&(header.len() as u16).to_le_bytes());
+    bytes.extend_from_slice(header.as_bytes());
+    bytes.extend((0..4096_u32).flat_map(|at| ((at.wrapping_mul(at) >> 3) as u16).to_le_bytes()));
+    bytes
+}
+
+#[test]
+fn a_plain_file_stays_beside_a_store_whose_chunk_was_lost_with_the_power() {
+    for damage in [None, Some(0), Some(40)] {
+        let world = world!(rules: RULES);
+        std::fs::create_dir_all(world.path("d")).expect("makes");
+        std::fs::write(world.path("d/a.npy"), npy()).expect("writes");
+        {
+            let zarr = world.zarr();
+            let attr = attr_of(&world, "d/a.npy");
+            let batch = zarr.begin();
+            let subject = Subject {
+                names: vec![RelPath::from_bytes(b"d/a.npy").expect("relative")],
+                attr,
+                xattrs: Vec::new(),
+                replaces: None,
+                originals: Originals::Replace,
+                found: Some(attr.identity()),
+            };
+            batch.add(subject, &npy().as_slice()).expect("is planned");
+            batch.commit().remove(0).1.expect("is sealed");
+        }
+        let chunk = world.path("d/d.images.ome.zarr/0/0/0/0/0");
+        if let Some(kept) = damage {
+            let stored = std::fs::read(&chunk).expect("is there");
+            std::fs::write(&chunk, &stored[..kept]).expect("writes");
+        }
+        let kernel = Kernel::new(world.mount_over(Some(Box::new(world.zarr()))).0);
+        assert_eq!(kernel.read("d/a.npy").expect("reads"), npy());
+        assert_eq!(world.path("d/a.npy").exists(), damage.is_some());
+        // Sealed anew it is sound, whatever was there.
+        kernel.migrate("d/a.npy", Tier::Zarr).expect("seals");
+        assert!(!world.path("d/a.npy").exists());
+        assert_eq!(place(&kernel, "d/a.npy"), ("zarr".to_owned(), "sealed".to_owned()));
+        assert_eq!(kernel.read("d/a.npy").expect("reads"), npy());
+    }
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use super::ahead::{self, Walks};
 use super::batch::Sealer;
 use super::blosc::{Filter, FilterChoice};
 use super::cache::Cache;
@@ -36,6 +37,7 @@ pub struct Zarr {
     pub(super) ground: Arc<Ground>,
     pub(super) registry: Registry,
     pub(super) recogniser: Recogniser,
+    walks: Walks,
 }
 
 impl Zarr {
@@ -78,7 +80,7 @@ impl Zarr {
         if writable {
             due::finish_left(&ground)?;
         }
-        Ok(Zarr { registry: Registry::new(ground.clone()), ground, recogniser })
+        Ok(Zarr { registry: Registry::new(ground.clone()), ground, recogniser, walks: Walks::default() })
     }
 
     /// Fails where nothing may be written.
@@ -136,7 +138,11 @@ impl Stores for Zarr {
 
     fn open(&self, id: SealedId) -> io::Result<Arc<dyn ByteSource>> {
         let store = self.store(id)?;
-        let record = store.record(&store.state.lock(), RecordId(id.record))?;
+        let record = {
+            let state = store.state.lock();
+            ahead::opened(&self.walks, &store, &state, RecordId(id.record));
+            store.record(&state, RecordId(id.record))?
+        };
         let recipe = store.recipe(&record)?;
         let reader = store.reader(&record);
         Ok(Arc::new(Rebuilt::new(reader.arrays.clone(), Arc::new(recipe), reader)))

@@ -12,7 +12,8 @@ use super::ground::{StagedChunk, below};
 use super::marker::Kind;
 use super::remove::{self, remove_record};
 use super::reshard::{Reshard, StagedShard};
-use super::store::{Claim, State, Store, chunk_paths, hash};
+use super::standing::files_of;
+use super::store::{Claim, State, Store, hash};
 use super::stores::{SealError, SealedId, Ticket};
 use super::table::{Due, Page, RecordId};
 use super::{Zarr, due};
@@ -59,11 +60,18 @@ pub(super) fn commit(zarr: &Zarr, planned: Vec<(Ticket, Planned)>) -> Vec<Answer
             return tickets.map(|ticket| (ticket, Err(again(&e)))).collect();
         }
     };
+    let unborn: Vec<Arc<Store>> = stores.values().filter(|store| !store.is_created()).cloned().collect();
     let (mut answers, mut replaced, mut held) = (Vec::new(), Vec::new(), Vec::new());
     for (store, files) in stores.values().zip(files.into_values()) {
         answers.extend(commit_store(store, files, &mut replaced, &mut held));
     }
     drop(held);
+    let ended = zarr.ground.hook.is_some();
+    for store in unborn.iter().filter(|_| !ended) {
+        if let Err(e) = remove::drop_unborn(store) {
+            tracing::warn!("the store {}, in which nothing is, stays: {e}", store.place());
+        }
+    }
     // What was in another page or store goes only now that its successor is in place.
     for id in replaced {
         if let Some(store) = zarr.registry.get(id.store)
@@ -105,18 +113,23 @@ fn commit_store(
     let mut state = store.state.lock();
     let mut answers = Vec::new();
     let prepared = prepare(store, &mut state, &files);
+    let mut images = Vec::new();
     let mut pages: BTreeMap<String, Vec<Going>> = BTreeMap::new();
     for (ticket, mut planned) in files {
         let outcome = match &prepared {
             Err(e) => Err(again(e)),
-            Ok(()) => put_in_place(store, &mut planned).map_err(|e| no_space(e.into())),
+            Ok(()) => put_in_place(store, &state, &mut planned).map_err(|e| no_space(e.into())),
         };
         match outcome {
             Err(e) => {
+                take_away(store, &planned);
                 answers.push((ticket, Err(e)));
                 held.push(planned.held);
             }
             Ok(dues) => {
+                if planned.standing.is_some() && store.kind != Kind::Plate {
+                    images.push((ticket, planned.plan.images.clone()));
+                }
                 let id = RecordId(state.next_record);
                 state.next_record += 1;
                 planned.sealed.record.id = id;
@@ -135,6 +148,11 @@ fn commit_store(
         commit_owner(store, &mut state, &owner, files, replaced, held, &mut answers);
     }
     drop_phantoms(store, &mut state);
+    let sealed = |ticket| answers.iter().any(|(other, answer)| *other == ticket && answer.is_ok());
+    let images: Vec<_> = images.into_iter().filter(|(ticket, _)| sealed(*ticket)).flat_map(|(_, all)| all).collect();
+    if let Err(e) = super::grow::trim_images(store, &images) {
+        tracing::warn!("an array of the store {} says that it is larger than it is: {e}", store.place());
+    }
     answers
 }
 
@@ -160,20 +178,24 @@ fn prepare(store: &Store, state: &mut State, files: &[(Ticket, Planned)]) -> io:
 }
 
 /// Chunks that replace none get their places before the page is written; what is due for the others.
-fn put_in_place(store: &Store, planned: &mut Planned) -> io::Result<Vec<Due>> {
+fn put_in_place(store: &Store, state: &State, planned: &mut Planned) -> io::Result<Vec<Due>> {
+    if planned.standing.is_some_and(|id| !state.entries.contains_key(&id.0)) {
+        // Its chunks are gone with it.
+        return Err(io::Error::new(io::ErrorKind::NotFound, "the version that it replaces was removed meanwhile"));
+    }
     let place = store.place();
-    for chunk in std::mem::take(&mut planned.sealed.literals) {
+    let mut early = std::mem::take(&mut planned.sealed.literals);
+    let due: usize = planned.sealed.chunks.iter().map(|chunk| chunk.path.len() + 32).sum();
+    let replaces_none = store.kind != Kind::Plate && planned.standing.is_none();
+    if replaces_none || (store.kind == Kind::Plate && store.sharding.is_none() && due > DUE_MOST) {
+        early.append(&mut planned.sealed.chunks);
+    }
+    for chunk in early {
+        planned.sealed.early.push(chunk.path.clone());
         chunk.publish(&place)?;
     }
     if store.sharding.is_some() {
-        // They go into shards, which are written with the page.
-        return Ok(Vec::new());
-    }
-    let due: usize = planned.sealed.chunks.iter().map(|chunk| chunk.path.len() + 32).sum();
-    if store.kind != Kind::Plate || due > DUE_MOST {
-        for chunk in std::mem::take(&mut planned.sealed.chunks) {
-            chunk.publish(&place)?;
-        }
+        // The others go into shards, which are written with the page.
         return Ok(Vec::new());
     }
     let mut dues = Vec::new();
@@ -213,6 +235,7 @@ fn commit_owner(
         if fits.is_empty() && page.is_free() {
             // It is too long even for a page of its own.
             let going = left.remove(0);
+            take_away(store, &going.planned);
             let refusal = Refusal::TooComplex("its record does not fit into a page".into());
             answers.push((going.ticket, Err(refusal.into())));
             held.push(going.planned.held);
@@ -244,17 +267,23 @@ fn write_shards(reshard: Option<Reshard<'_>>, files: &[Going]) -> io::Result<Vec
     reshard.write(&changes.collect::<Vec<_>>())
 }
 
-/// The files are not sealed; directories that were made for their chunks go.
+/// The files are not sealed.
 fn fail(store: &Store, files: Vec<Going>, e: &io::Error, held: &mut Vec<Held>, answers: &mut Vec<Answer>) {
-    let place = store.place();
     for going in files {
-        for chunk in &going.planned.sealed.chunks {
-            if let Err(e) = store.ground.files.remove_empty(&below(&place, &chunk.path), &place) {
-                tracing::warn!("empty directories stay in the store {place}: {e}");
-            }
-        }
+        take_away(store, &going.planned);
         answers.push((going.ticket, Err(again(e))));
         held.push(going.planned.held);
+    }
+}
+
+/// Of a file that is not sealed, chunks that had got their places go, and directories that were made for the others.
+fn take_away(store: &Store, planned: &Planned) {
+    let (place, sealed) = (store.place(), &planned.sealed);
+    let files = &store.ground.files;
+    let early = sealed.early.iter().map(|path| files.remove(&below(&place, path), &place).map(drop));
+    let later = sealed.chunks.iter().map(|chunk| files.remove_empty(&below(&place, &chunk.path), &place));
+    for e in early.chain(later).filter_map(Result::err) {
+        tracing::warn!("what was written for a file that is not sealed stays in the store {place}: {e}");
     }
 }
 
@@ -313,7 +342,7 @@ fn may_go(state: &State, path: &str, old: &[RecordId]) -> bool {
 /// Takes the records that a file replaces out of its page, if they are in it.
 fn take_out_replaced(store: &Store, page: &mut Page, going: &mut Going) {
     let sealed = &going.planned.sealed;
-    let staying: HashSet<String> = chunk_paths(store.version, &sealed.record, &sealed.recipe).collect();
+    let staying: HashSet<String> = files_of(store.version, &sealed.record, &sealed.recipe).collect();
     for old in going.planned.replaces.iter().filter(|old| old.store == store.id).map(|old| RecordId(old.record)) {
         let paths = remove::paths_of(store, page, old);
         if page.remove(old) {

@@ -85,3 +85,13 @@ pub(super) fn put_array_like(
     }
     ground.files.put(&path, &after, false)
 }
+
+/// `spec` with no dimension shorter than that of the array that is there.
+pub(super) fn at_least_as_declared(ground: &Ground, dir: &RelPath, mut spec: ArraySpec) -> io::Result<ArraySpec> {
+    let Some(bytes) = ground.document(&dir.join(ChunkArray::document_name(spec.version)))? else { return Ok(spec) };
+    if let Ok(array) = ChunkArray::parse(spec.version, &bytes) {
+        let declared = array.spec().shape.iter();
+        spec.shape.iter_mut().zip(declared).for_each(|(extent, declared)| *extent = (*extent).max(*declared));
+    }
+    Ok(spec)
+}

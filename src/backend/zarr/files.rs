@@ -30,6 +30,7 @@ pub struct Files {
     /// Sets temporary names of this run apart from those that a killed one left, which may still be due for a rename.
     run: u64,
     serial: AtomicU64,
+    written: AtomicU64,
 }
 
 /// A complete file with a temporary name. Dropping it removes it.
@@ -46,7 +47,7 @@ impl Files {
     pub fn new(root: OwnedFd, staging: OwnedFd) -> io::Result<Files> {
         let tree = Tree::new(root, staging.try_clone()?);
         let run = RandomState::new().hash_one(std::process::id());
-        Ok(Files { tree, staging: Arc::new(staging), run, serial: AtomicU64::new(0) })
+        Ok(Files { tree, staging: Arc::new(staging), run, serial: AtomicU64::new(0), written: AtomicU64::new(0) })
     }
 
     /// Opens a file for reading; `None` if there is nothing of that name.
@@ -80,7 +81,13 @@ impl Files {
     pub fn stage(&self, bytes: &[u8]) -> io::Result<StagedFile> {
         let staged = self.stage_empty()?;
         staged.object.write_all_at(bytes, 0)?;
+        self.written.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         Ok(staged)
+    }
+
+    /// Bytes that were written to complete files ([`Files::stage`], [`Files::put`], [`Files::note`]) since the start.
+    pub fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
     }
 
     /// An empty file with a temporary name, to be filled through [`StagedFile::object`].

@@ -37,6 +37,10 @@ pub(super) fn prepare_plate(store: &Store, state: &mut State, files: &[(Ticket, 
     if !fresh.is_empty() {
         fresh.extend(companions::lacking(state, &fresh));
     }
+    // Known before they are made: should that fail half-way, they are found and taken away.
+    for path in fresh.keys() {
+        state.images.entry(path.clone()).or_insert(0);
+    }
     plate.set_extents(if first { needed } else { in_doublings(before.extents(), needed) });
     let grown = !first && plate.extents() != before.extents();
     let larger = (plate.rows, plate.columns) != (before.rows, before.columns);
@@ -56,7 +60,6 @@ pub(super) fn prepare_plate(store: &Store, state: &mut State, files: &[(Ticket, 
     for path in fresh.keys() {
         store.put_field(&plate, path)?;
     }
-    state.images.extend(fresh.keys().map(|path| (path.clone(), 0)));
     let wells: BTreeSet<_> = fresh.values().copied().collect();
     wells.into_iter().try_for_each(|well| store.put_well(state, well))?;
     if fresh.is_empty() && !larger { Ok(()) } else { store.put_root(state) }
@@ -68,13 +71,19 @@ pub(super) fn prepare_images(store: &Store, state: &mut State, files: &[(Ticket,
         let file = planned.sealed.record.names.first().and_then(|name| name.split()).map(|(_, file)| file.to_owned());
         let file = file.unwrap_or_default().to_string_lossy().into_owned();
         for (number, image) in planned.plan.images.iter().enumerate() {
-            store.put_arrays(image)?;
+            state.images.entry(image.path.clone()).or_insert(0);
+            // An array that is to be smaller serves the version that is there until the commit.
+            store.put_arrays(image, planned.standing.is_some())?;
             let name = image.name.clone().unwrap_or_else(|| file.clone());
             store.put_image(image, &name, &displays(planned, number, image))?;
-            state.images.insert(image.path.clone(), 0);
         }
     }
     store.put_root(state)
+}
+
+/// Images of files that replaced others have their own extents now.
+pub(super) fn trim_images(store: &Store, images: &[ImagePlan]) -> io::Result<()> {
+    images.iter().try_for_each(|image| store.put_arrays(image, false))
 }
 
 fn displays(planned: &Planned, number: usize, image: &ImagePlan) -> Vec<ChannelDisplay> {

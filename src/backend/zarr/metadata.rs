@@ -5,7 +5,7 @@ use std::io;
 use std::sync::atomic::Ordering;
 
 use super::array::ArraySpec;
-use super::documents::{edit_group, put_array, put_array_like};
+use super::documents::{at_least_as_declared, edit_group, put_array, put_array_like};
 use super::ground::{below, zarr_version};
 use super::marker::{Kind, PlateMarker};
 use super::ngff::{
@@ -56,13 +56,14 @@ impl Store {
         Ok(())
     }
 
-    /// Makes the arrays of an image, or brings them to the image's extents.
-    pub fn put_arrays(&self, image: &ImagePlan) -> io::Result<()> {
-        self.put_arrays_like(image, None)
+    /// Makes the arrays of an image, or brings them to the image's extents; where these are smaller than what is there,
+    /// not if `keep_larger`.
+    pub fn put_arrays(&self, image: &ImagePlan, keep_larger: bool) -> io::Result<()> {
+        self.put_arrays_like(image, keep_larger, None)
     }
 
     /// The same; `like` is an image whose arrays may say the same.
-    fn put_arrays_like(&self, image: &ImagePlan, like: Option<&str>) -> io::Result<()> {
+    fn put_arrays_like(&self, image: &ImagePlan, keep_larger: bool, like: Option<&str>) -> io::Result<()> {
         let place = self.place();
         for level in &image.levels {
             let spec = ArraySpec {
@@ -75,7 +76,9 @@ impl Store {
                     .then(|| image.extents.axes().into_iter().map(str::to_owned).collect()),
             };
             let like = like.map(|like| below(&below(&place, like), &level.name.to_string()));
-            put_array_like(&self.ground, &below(&place, &image.array_path(level.name)), &spec, like.as_ref())?;
+            let dir = below(&place, &image.array_path(level.name));
+            let spec = if keep_larger { at_least_as_declared(&self.ground, &dir, spec)? } else { spec };
+            put_array_like(&self.ground, &dir, &spec, like.as_ref())?;
         }
         Ok(())
     }
@@ -118,7 +121,7 @@ impl Store {
         for path in paths {
             let image = ImagePlan::of_plate(plate, path).ok_or(io::ErrorKind::InvalidData)?;
             // Where inodes are to be few, arrays that say the same are one file with many names.
-            self.put_arrays_like(&image, like.as_deref().filter(|_| plate.shard.is_some()))?;
+            self.put_arrays_like(&image, false, like.as_deref().filter(|_| plate.shard.is_some()))?;
             like.get_or_insert_with(|| path.clone());
         }
         Ok(())

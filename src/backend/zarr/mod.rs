@@ -2,6 +2,7 @@
 //!
 //! What a store is made of is told in `docs/stores.md`.
 
+mod ahead;
 pub mod array;
 mod backend;
 mod batch;
@@ -34,6 +35,7 @@ mod reshard;
 mod sample;
 mod seal;
 mod sharding;
+mod standing;
 mod store;
 #[cfg(test)]
 mod store_tests;

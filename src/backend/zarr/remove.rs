@@ -10,7 +10,8 @@ use super::marker::Kind;
 use super::metadata::SERIES;
 use super::numbering::{parse_field, well_path};
 use super::reshard::{Reshard, StagedShard};
-use super::store::{Claim, OWN, State, Store, chunk_paths, hash, literal_ids, literal_path};
+use super::standing::files_of;
+use super::store::{Claim, OWN, State, Store, hash};
 use super::table::{Due, Page, RecordId};
 use crate::config::Ngff;
 
@@ -103,10 +104,7 @@ pub(super) fn after_page(store: &Store, state: &mut State, old: &[RecordId], gon
 pub(super) fn paths_of(store: &Store, page: &Page, id: RecordId) -> Vec<String> {
     let Some(Ok(record)) = page.record(id) else { return Vec::new() };
     match store.recipe(&record) {
-        Ok(recipe) => {
-            let literals = literal_ids(&record, &recipe).map(|id| literal_path(store.version, id));
-            chunk_paths(store.version, &record, &recipe).chain(literals).collect()
-        }
+        Ok(recipe) => files_of(store.version, &record, &recipe).collect(),
         Err(e) => {
             tracing::error!("chunks of {} stay, because its recipe cannot be read: {e}", record.names[0]);
             Vec::new()
@@ -123,7 +121,8 @@ fn is_own(state: &State, path: &str, id: RecordId) -> bool {
     }
 }
 
-/// Removes groups of images that no record uses, and then what they were the last of.
+/// Removes groups of images that no record uses, and then what they were the last of. What fails is tried again after
+/// the next commit.
 pub(super) fn drop_images(store: &Store, state: &mut State, empty: Vec<String>) -> io::Result<()> {
     if empty.is_empty() {
         return Ok(());
@@ -131,6 +130,14 @@ pub(super) fn drop_images(store: &Store, state: &mut State, empty: Vec<String>) 
     for image in &empty {
         state.images.remove(image);
     }
+    let dropped = drop_groups(store, state, &empty);
+    if dropped.is_err() {
+        state.images.extend(empty.into_iter().map(|image| (image, 0)));
+    }
+    dropped
+}
+
+fn drop_groups(store: &Store, state: &State, empty: &[String]) -> io::Result<()> {
     if store.kind != Kind::Plate {
         store.put_root(state)?;
     }
@@ -144,7 +151,7 @@ pub(super) fn drop_images(store: &Store, state: &mut State, empty: Vec<String>) 
         }
     }
     let place = store.place();
-    for image in &empty {
+    for image in empty {
         store.drop_image(image, LEVELS_MOST)?;
     }
     for well in wells.into_iter().filter(|well| state.fields_of(*well).is_empty()) {
@@ -154,6 +161,13 @@ pub(super) fn drop_images(store: &Store, state: &mut State, empty: Vec<String>) 
         store.drop_documents(&place, &below(&place, row))?;
     }
     Ok(())
+}
+
+/// Removes a store that was to be made for files of which none was sealed.
+pub(super) fn drop_unborn(store: &Store) -> io::Result<()> {
+    let state = store.state.lock();
+    let unused = state.entries.is_empty() && store.reserved.load(Ordering::Acquire) == 0;
+    if unused && store.ground.files.tree().find(&store.place())?.is_some() { drop_store(store) } else { Ok(()) }
 }
 
 /// Removes a store that has no records. What others put into it stays, in a group that is no plate any more.

@@ -13,6 +13,7 @@ use super::ngff::Document;
 use super::pages::Pages;
 use super::reader::StoreReader;
 use super::sharding::Sharding;
+use super::standing::files_of;
 use super::stores::{SealedEntry, SealedId};
 use super::table::{
     Attributes, Due, LITERALS, Literals, Page, Recipe, RecipeBytes, Record, RecordId, read_literal_chunks,
@@ -54,8 +55,8 @@ pub(super) struct State {
     pub pages: Pages,
     pub entries: HashMap<u64, Arc<Entry>>,
     /// Which record has a name, relative to the base.
-    pub by_name: HashMap<RelPath, u64>,
-    /// Which record (or file on its way) has which chunk of a plate, by the hash of the chunk's path.
+    pub by_name: BTreeMap<RelPath, u64>,
+    /// Which record (or file on its way) has which chunk, by the hash of the chunk's path.
     pub claims: HashMap<u64, Claim>,
     /// Groups of images, by path, with the number of records that use them.
     pub images: BTreeMap<String, usize>,
@@ -164,6 +165,11 @@ impl Store {
         self.gone.load(Ordering::Acquire)
     }
 
+    /// A file that was reserved in it is not planned for it any more.
+    pub fn release(&self) {
+        self.reserved.fetch_sub(1, Ordering::AcqRel);
+    }
+
     /// Its directory now.
     pub fn place(&self) -> RelPath {
         self.place.read().clone()
@@ -226,7 +232,7 @@ impl State {
             marker,
             pages: Pages::default(),
             entries: HashMap::new(),
-            by_name: HashMap::new(),
+            by_name: BTreeMap::new(),
             claims: HashMap::new(),
             images: BTreeMap::new(),
             next_image: 0,
@@ -267,13 +273,11 @@ impl State {
             let highest = literal_ids(record, recipe).max().map_or(0, |id| id + 1);
             self.next_literal = self.next_literal.max(highest);
             self.see_times(record, recipe);
-            if self.marker.kind == Kind::Plate {
-                for path in chunk_paths(version, record, recipe) {
-                    match self.claims.get(&hash(&path)) {
-                        // Of two records that claim one chunk the higher is the newer.
-                        Some(Claim::Record(other)) if *other > record.id.0 => {}
-                        _ => drop(self.claims.insert(hash(&path), Claim::Record(record.id.0))),
-                    }
+            for path in files_of(version, record, recipe) {
+                match self.claims.get(&hash(&path)) {
+                    // Of two records that claim one chunk the higher is the newer.
+                    Some(Claim::Record(other)) if *other > record.id.0 => {}
+                    _ => drop(self.claims.insert(hash(&path), Claim::Record(record.id.0))),
                 }
             }
         }

@@ -1,7 +1,9 @@
 //! Whole stores in real directories: files go in, and come out byte for byte.
 
+mod again;
 mod commit;
 mod costs;
+mod full;
 mod images;
 mod plates;
 mod shards;
