@@ -72,14 +72,7 @@ pub(super) fn commit(zarr: &Zarr, planned: Vec<(Ticket, Planned)>) -> Vec<Answer
             tracing::warn!("the store {}, in which nothing is, stays: {e}", store.place());
         }
     }
-    // What was in another page or store goes only now that its successor is in place.
-    for id in replaced {
-        if let Some(store) = zarr.registry.get(id.store)
-            && let Err(e) = remove_record(&store, RecordId(id.record))
-        {
-            tracing::warn!("an older version of a file stays in the store {}: {e}", store.place());
-        }
-    }
+    remove_replaced(zarr, replaced);
     stores.values().for_each(|store| zarr.registry.forget_unused(store));
     if let Err(e) = zarr.ground.files.sync_all() {
         return answers.into_iter().map(|(ticket, answer)| (ticket, answer.and(Err(again(&e))))).collect();
@@ -90,6 +83,17 @@ pub(super) fn commit(zarr: &Zarr, planned: Vec<(Ticket, Planned)>) -> Vec<Answer
     }
     answers.sort_by_key(|(ticket, _)| *ticket);
     answers
+}
+
+/// What was in another page or store goes only now that its successor is in place.
+fn remove_replaced(zarr: &Zarr, replaced: Vec<SealedId>) {
+    for id in replaced {
+        if let Some(store) = zarr.registry.get(id.store)
+            && let Err(e) = remove_record(&store, RecordId(id.record))
+        {
+            tracing::warn!("an older version of a file stays in the store {}: {e}", store.place());
+        }
+    }
 }
 
 /// The same error for another file.
@@ -133,14 +137,9 @@ fn commit_store(
                 let id = RecordId(state.next_record);
                 state.next_record += 1;
                 planned.sealed.record.id = id;
-                pages.entry(planned.owner.clone()).or_default().push(Going {
-                    ticket,
-                    planned,
-                    dues,
-                    id,
-                    old: Vec::new(),
-                    gone: Vec::new(),
-                });
+                let owner = planned.owner.clone();
+                let going = Going { ticket, planned, dues, id, old: Vec::new(), gone: Vec::new() };
+                pages.entry(owner).or_default().push(going);
             }
         }
     }

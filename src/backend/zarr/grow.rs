@@ -57,9 +57,7 @@ pub(super) fn prepare_plate(store: &Store, state: &mut State, files: &[(Ticket, 
         state.images.keys().try_for_each(|path| store.put_field(&plate, path))?;
         state.windows_moved = false;
     }
-    for path in fresh.keys() {
-        store.put_field(&plate, path)?;
-    }
+    fresh.keys().try_for_each(|path| store.put_field(&plate, path))?;
     let wells: BTreeSet<_> = fresh.values().copied().collect();
     wells.into_iter().try_for_each(|well| store.put_well(state, well))?;
     if fresh.is_empty() && !larger { Ok(()) } else { store.put_root(state) }
