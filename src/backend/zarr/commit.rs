@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::batch::{Held, Planned, no_space};
 use super::ground::{StagedChunk, below};
 use super::marker::Kind;
+use super::plan::ImagePlan;
 use super::remove::{self, remove_record};
 use super::reshard::{Reshard, StagedShard};
 use super::standing::files_of;
@@ -72,14 +73,7 @@ pub(super) fn commit(zarr: &Zarr, planned: Vec<(Ticket, Planned)>) -> Vec<Answer
             tracing::warn!("the store {}, in which nothing is, stays: {e}", store.place());
         }
     }
-    // What was in another page or store goes only now that its successor is in place.
-    for id in replaced {
-        if let Some(store) = zarr.registry.get(id.store)
-            && let Err(e) = remove_record(&store, RecordId(id.record))
-        {
-            tracing::warn!("an older version of a file stays in the store {}: {e}", store.place());
-        }
-    }
+    remove_replaced(zarr, &replaced);
     stores.values().for_each(|store| zarr.registry.forget_unused(store));
     if let Err(e) = zarr.ground.files.sync_all() {
         return answers.into_iter().map(|(ticket, answer)| (ticket, answer.and(Err(again(&e))))).collect();
@@ -90,6 +84,17 @@ pub(super) fn commit(zarr: &Zarr, planned: Vec<(Ticket, Planned)>) -> Vec<Answer
     }
     answers.sort_by_key(|(ticket, _)| *ticket);
     answers
+}
+
+/// What was in another page or store goes only now that its successor is in place.
+fn remove_replaced(zarr: &Zarr, replaced: &[SealedId]) {
+    for id in replaced {
+        if let Some(store) = zarr.registry.get(id.store)
+            && let Err(e) = remove_record(&store, RecordId(id.record))
+        {
+            tracing::warn!("an older version of a file stays in the store {}: {e}", store.place());
+        }
+    }
 }
 
 /// The same error for another file.
@@ -148,12 +153,18 @@ fn commit_store(
         commit_owner(store, &mut state, &owner, files, replaced, held, &mut answers);
     }
     drop_phantoms(store, &mut state);
-    let sealed = |ticket| answers.iter().any(|(other, answer)| *other == ticket && answer.is_ok());
-    let images: Vec<_> = images.into_iter().filter(|(ticket, _)| sealed(*ticket)).flat_map(|(_, all)| all).collect();
-    if let Err(e) = super::grow::trim_images(store, &images) {
-        tracing::warn!("an array of the store {} says that it is larger than it is: {e}", store.place());
-    }
+    trim(store, &images, &answers);
     answers
+}
+
+/// Images of files that replaced others, and were sealed, have their own extents now.
+fn trim(store: &Store, images: &[(Ticket, Vec<ImagePlan>)], answers: &[Answer]) {
+    let sealed = |ticket| answers.iter().any(|(other, answer)| *other == ticket && answer.is_ok());
+    for (_, images) in images.iter().filter(|(ticket, _)| sealed(*ticket)) {
+        if let Err(e) = super::grow::trim_images(store, images) {
+            tracing::warn!("an array of the store {} says that it is larger than it is: {e}", store.place());
+        }
+    }
 }
 
 /// Makes what the files need: the store, arrays, groups.

@@ -5,6 +5,7 @@ use std::io;
 
 use super::batch::Planned;
 use super::companions;
+use super::marker::PlateMarker;
 use super::ngff::{ChannelDisplay, Extents};
 use super::plan::ImagePlan;
 use super::store::{State, Store};
@@ -57,12 +58,20 @@ pub(super) fn prepare_plate(store: &Store, state: &mut State, files: &[(Ticket, 
         state.images.keys().try_for_each(|path| store.put_field(&plate, path))?;
         state.windows_moved = false;
     }
-    for path in fresh.keys() {
-        store.put_field(&plate, path)?;
-    }
-    let wells: BTreeSet<_> = fresh.values().copied().collect();
-    wells.into_iter().try_for_each(|well| store.put_well(state, well))?;
+    list_fresh(store, state, &plate, &fresh)?;
     if fresh.is_empty() && !larger { Ok(()) } else { store.put_root(state) }
+}
+
+/// What new fields say, and the wells that they are in.
+fn list_fresh(
+    store: &Store,
+    state: &State,
+    plate: &PlateMarker,
+    fresh: &BTreeMap<String, WellPosition>,
+) -> io::Result<()> {
+    fresh.keys().try_for_each(|path| store.put_field(plate, path))?;
+    let wells: BTreeSet<_> = fresh.values().copied().collect();
+    wells.into_iter().try_for_each(|well| store.put_well(state, well))
 }
 
 /// Makes the images of files that belong to no plate.
