@@ -44,7 +44,7 @@ impl Ext4 {
     fn leave_inodes(&self, left: u64) {
         let dir = self.root().join("filler");
         fs::create_dir_all(&dir).unwrap();
-        let free = rustix::fs::statvfs(&self.root()).unwrap().f_favail;
+        let free = rustix::fs::statvfs(self.root()).unwrap().f_favail;
         (left..free).for_each(|n| drop(fs::File::create(dir.join(n.to_string())).unwrap()));
     }
 
@@ -53,7 +53,7 @@ impl Ext4 {
         let dir = self.root().join("filler");
         fs::create_dir_all(&dir).unwrap();
         let free = || {
-            let stat = rustix::fs::statvfs(&self.root()).unwrap();
+            let stat = rustix::fs::statvfs(self.root()).unwrap();
             stat.f_bavail * stat.f_frsize
         };
         let file = fs::File::create(dir.join("bytes")).unwrap();
