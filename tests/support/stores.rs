@@ -89,9 +89,12 @@ impl ByteSource for Bytes {
     }
 }
 
+/// A file in a batch, unless it was abandoned.
+type Added = Option<(Subject, Vec<u8>)>;
+
 struct ShelfBatch<'a> {
     shelf: &'a Shelf,
-    added: Mutex<Vec<Option<(Subject, Vec<u8>)>>>,
+    added: Mutex<Vec<Added>>,
 }
 
 impl Batch for ShelfBatch<'_> {
