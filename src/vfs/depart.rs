@@ -199,9 +199,8 @@ impl Vfs {
             let object = (opens.total > 0).then_some(object);
             let memory_ino = content.place.ino;
             let record = self.arrive_on_disk(inode, &mut content, &attr, shown.ctime, object);
-            content.sealed = record;
             drop(content);
-            self.remove_mirror_names(inode, memory_ino, &dentries)?;
+            self.leave_memory(inode, memory_ino, record.map(|sealed| sealed.id))?;
             return Ok(true);
         }
         Ok(false)
@@ -439,8 +438,9 @@ impl Vfs {
         for dentry in inode.names.write().iter_mut() {
             dentry.over = None;
         }
+        let record = content.sealed.take().map(|sealed| sealed.id);
         drop(content);
-        self.remove_mirror_names(inode, from.ino, &dentries)?;
+        self.leave_memory(inode, from.ino, record)?;
         Ok(true)
     }
 }

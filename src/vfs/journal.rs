@@ -18,6 +18,7 @@
 //! | 9 | `Dropping` | store and record, which are about to be removed because the file is deleted, replaced or elsewhere |
 //! | 10 | `Updating` | store and record, whose names or attributes are about to follow the file's |
 //! | 11 | `Waiting` | path and disk inode of a plain file that is to be sealed when it has come to rest |
+//! | 12 | `Unnamed` | path of a file that loses this name while it is on its way into a store, or of a directory |
 //!
 //! A torn record at the end (the daemon was killed within the append) ends the reading; whatever it was to announce
 //! had not begun.
@@ -101,6 +102,11 @@ pub enum Record {
         path: RelPath,
         /// Its disk inode number.
         ino: u64,
+    },
+    /// A file loses this name while it may be on its way into a store, or all files below it do.
+    Unnamed {
+        /// The name.
+        path: RelPath,
     },
     /// The home has the file with all its names; what is left of it in memory is about to be removed.
     Left {
@@ -236,6 +242,10 @@ fn encode(record: &Record, out: &mut Vec<u8>) {
             put_bytes(out, path.as_bytes());
             put(out, *ino);
         }
+        Record::Unnamed { path } => {
+            out.push(12);
+            put_bytes(out, path.as_bytes());
+        }
     }
     let body = out.len() - start - 8;
     let crc = crc32fast::hash(&out[start + 8..]);
@@ -335,6 +345,7 @@ fn decode(mut body: Cursor<'_>) -> Option<Record> {
         9 => Record::Dropping { id: body.id()? },
         10 => Record::Updating { id: body.id()? },
         11 => Record::Waiting { path: RelPath::from_bytes(body.bytes()?)?, ino: body.u64()? },
+        12 => Record::Unnamed { path: RelPath::from_bytes(body.bytes()?)? },
         _ => return None,
     })
 }
@@ -417,6 +428,7 @@ mod tests {
             Record::Dropping { id: SealedId { store: 1 << 100, record: 3 } },
             Record::Updating { id: SealedId { store: 5, record: 0 } },
             Record::Waiting { path: path("a/b"), ino: 9 },
+            Record::Unnamed { path: path("a/b") },
         ]
     }
 

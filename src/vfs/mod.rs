@@ -141,13 +141,21 @@ struct SealTables {
     /// Records that are on their way out.
     dropped: DashSet<SealedId>,
     /// Plain files of which a store holds a copy besides.
-    kept: DashMap<Place, SealedId>,
+    kept: DashMap<u64, Kept>,
     /// Files that cannot be sealed, in the version (mtime, size) that was tried, and why.
     refused: DashMap<u64, (Timestamp, u64, String)>,
     /// Below these nothing is sealed any more, because the mount is to end with plain files there.
     plain: RwLock<Vec<RelPath>>,
     /// Files on disk that are to be sealed when they have come to rest.
     waiting: DashMap<u64, Arc<Inode>>,
+}
+
+/// A copy of a plain file in a store, of this version.
+#[derive(Debug, Clone, Copy)]
+struct Kept {
+    id: SealedId,
+    mtime: Timestamp,
+    size: u64,
 }
 
 /// What has happened so far.

@@ -369,6 +369,7 @@ impl Vfs {
             }
         }
         inode.drop_name(dir, name);
+        self.forget_kept(inode);
         if let (Some(disk), Some(memory)) = (ours.filter(|disk| disk.nlink > 1), layers.memory) {
             self.follow_links(inode, memory.ino, &disk.identity())?;
         }

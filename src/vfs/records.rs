@@ -129,6 +129,9 @@ impl Vfs {
     /// Before the trees are changed: what will have to be done to records.
     pub(super) fn announce(&self, from: &End, to: &End, exchange: bool) -> Result<Option<Forsaken>> {
         for end in [from, to] {
+            if let Some(inode) = &end.inode {
+                self.note_unnamed(inode, &end.path)?;
+            }
             if let Some(id) = end.inode.as_ref().and_then(|inode| inode.sealed_id()) {
                 self.note(&Record::Updating { id })?;
             }
@@ -156,6 +159,7 @@ impl Vfs {
         for (end, other) in ends {
             let Some(inode) = &end.inode else { continue };
             if inode.kind != FileKind::Directory {
+                self.forget_kept(inode);
                 if inode.is_sealed() {
                     self.update_sealed(inode)?;
                 }
@@ -180,9 +184,21 @@ impl Vfs {
 
     /// A sealed file is about to lose a name, and with `last` all of them: noted, so that a successor finishes it.
     pub(super) fn forsake(&self, inode: &Inode, last: bool) -> Result<Option<Forsaken>> {
+        for path in inode.paths().iter().filter(|_| last) {
+            self.note_unnamed(inode, path)?;
+        }
         let Some(id) = inode.sealed_id() else { return Ok(None) };
         self.note(&if last { Record::Dropping { id } } else { Record::Updating { id } })?;
         Ok(Some(if last { Forsaken::Wholly(id) } else { Forsaken::PartOf }))
+    }
+
+    /// A store may get a record under this name just now, and nobody could tell a successor that it is of no use.
+    fn note_unnamed(&self, inode: &Inode, path: &RelPath) -> Result<()> {
+        let moving = inode.kind == FileKind::Directory || inode.content.read().delta.is_some();
+        if self.stores.is_none() || !moving {
+            return Ok(());
+        }
+        self.note(&Record::Unnamed { path: path.clone() })
     }
 
     /// The name is gone: the store follows. What is open is removed from it with the last handle.

@@ -4,18 +4,19 @@
 //! whether a rename was under way. Nothing is copied here: a mount is ready as soon as the tree has been read.
 
 use std::collections::{HashMap, HashSet};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::identity::Place;
-use super::inode::{Inode, Reason};
+use super::inode::{Dentry, Inode, Reason};
 use super::journal::{Record, RenameIntent};
 use super::sealed::Sealed;
 use super::{Result, Vfs};
 use crate::backend::zarr::{SealedEntry, SealedId};
 use crate::backend::{Access, Time, Times, lease};
-use crate::model::{Attr, FileKind, Identity, RelPath, Tier, Timestamp};
+use crate::config::Originals;
+use crate::model::{Attr, FileKind, Identity, Name, RelPath, Tier, Timestamp};
 
 /// What was found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -40,6 +41,7 @@ struct Remembered {
     dropping: HashSet<SealedId>,
     updating: HashSet<SealedId>,
     waiting: HashMap<RelPath, u64>,
+    unnamed: Vec<RelPath>,
     /// What the stores say, of those that were read.
     entries: HashMap<SealedId, SealedEntry>,
 }
@@ -90,6 +92,7 @@ impl Remembered {
                 Record::Waiting { path, ino } => {
                     all.waiting.insert(path, ino);
                 }
+                Record::Unnamed { path } => all.unnamed.push(path),
             }
         }
         all
@@ -120,6 +123,7 @@ impl Vfs {
         let root = self.root.clone();
         self.recover_dir(&root, &RelPath::root(), &mut remembered, reshadow.as_ref(), &mut recovered)?;
         self.recover_records(&remembered);
+        self.recover_committed(&remembered)?;
         self.recover_waiting(&remembered);
         if let Some(journal) = &self.journal {
             journal.rewrite(|| self.live_records())?;
@@ -207,6 +211,8 @@ impl Vfs {
         if matches!(verdict, Verdict::Outdated) {
             // Removing one name changes the inode by which the next would be judged: they go together.
             remembered.left.insert(attr.ino);
+            // What a store has of it is older than what is on disk.
+            remembered.dropping.extend(remembered.sealed.get(&attr.ino).map(|sealed| sealed.id));
             tree.unlink(path)?;
             return Ok(());
         }
@@ -218,21 +224,34 @@ impl Vfs {
         if let Some(sealed) = remembered.sealed.get(&attr.ino) {
             self.remember_sealed(&inode, sealed.id, attr.atime);
         }
+        let is_unheld = || Ok(lease::is_unheld(&tree.open(path, Access::Read)?)?);
+        self.recover_name(&inode, (dir, name), verdict, is_unheld, &attr)
+    }
+
+    /// Notes a name of a file in memory, and what is known of its home.
+    fn recover_name(
+        &self,
+        inode: &Arc<Inode>,
+        (dir, name): (&Arc<Inode>, &OsStr),
+        verdict: Verdict,
+        is_unheld: impl FnOnce() -> Result<bool>,
+        attr: &Attr,
+    ) -> Result<()> {
         match verdict {
             // Through a handle or mapping that outlived the daemon it can change, and nobody would tell us.
-            Verdict::Clean(over) if !lease::is_unheld(&tree.open(path, Access::Read)?)? => {
+            Verdict::Clean(over) if !is_unheld()? => {
                 inode.add_name(dir, name, Some(over));
                 inode.dirty.store(true, Ordering::Release);
                 inode.opens.lock().kernel_written = true;
             }
             Verdict::Clean(over) => {
                 inode.add_name(dir, name, Some(over));
-                self.count_clean(&inode, attr.blocks * 512);
+                self.count_clean(inode, attr.blocks * 512);
             }
             Verdict::Dirty(over) => {
                 inode.add_name(dir, name, over);
                 inode.dirty.store(true, Ordering::Release);
-                self.uncount_clean(&inode);
+                self.uncount_clean(inode);
             }
             Verdict::Outdated => {}
         }
@@ -251,6 +270,7 @@ impl Vfs {
             return Ok(false);
         };
         let Some((_, name)) = path.split() else { return Ok(false) };
+        let over = remembered.over.get(&(attr.ino, dir.place().ino, name.to_owned())).copied().flatten();
         if !sealed.absent && sealed.memory != attr.identity() {
             if let Some(known) = remembered.sealed.get_mut(&attr.ino) {
                 known.current = false;
@@ -258,8 +278,8 @@ impl Vfs {
             return Ok(false);
         }
         if let Some(known) = self.inodes.resident(attr.ino) {
-            known.add_name(dir, name, None);
-            return Ok(true);
+            known.add_name(dir, name, over);
+            return self.finish_seal(&known, dir, name, over, attr).map(|()| true);
         }
         let tree = self.memory()?.tree();
         let Some(entry) = remembered.entries.get(&sealed.id) else {
@@ -270,7 +290,7 @@ impl Vfs {
             return Ok(sealed.absent);
         };
         let inode = self.recovered_inode(attr);
-        inode.add_name(dir, name, None);
+        inode.add_name(dir, name, over);
         inode.seal_is_current.store(true, Ordering::Release);
         self.remember_sealed(&inode, sealed.id, entry.atime);
         if sealed.absent {
@@ -283,7 +303,52 @@ impl Vfs {
         } else {
             self.count_clean(&inode, attr.blocks * 512);
         }
-        Ok(true)
+        self.finish_seal(&inode, dir, name, over, attr).map(|()| true)
+    }
+
+    /// The plain file that was sealed may still be there: its stub came before it was to go.
+    fn finish_seal(
+        &self,
+        inode: &Inode,
+        dir: &Arc<Inode>,
+        name: &Name,
+        over: Option<Identity>,
+        attr: &Attr,
+    ) -> Result<()> {
+        if over.is_none() {
+            return Ok(());
+        }
+        self.remove_plain_copy(inode, &Dentry { parent: dir.clone(), name: name.to_owned().into(), over }, attr.ino)
+    }
+
+    /// Records of which the journal does not know yet: their files were sealed when the daemon was killed, and are in
+    /// memory as they were. What becomes of the files becomes of the records too.
+    fn recover_committed(&self, remembered: &Remembered) -> Result<()> {
+        let memory = self.memory()?.tree();
+        for (id, entry) in &remembered.entries {
+            if self.sealed_inode(*id).is_some() || remembered.dropping.contains(id) {
+                continue;
+            }
+            if self.is_unnamed(entry, remembered)? {
+                self.remove_sealed(*id);
+                continue;
+            }
+            for path in &entry.names {
+                if self.originals(path) == Originals::Keep {
+                    continue;
+                }
+                let Some(inode) = memory.find(path)?.and_then(|attr| self.inodes.resident(attr.ino)) else { continue };
+                let known = inode.sealed_id().filter(|known| remembered.entries.contains_key(known));
+                if known.is_none() {
+                    if let Some(gone) = inode.sealed_id() {
+                        self.seals.by_id.remove(&gone);
+                    }
+                    self.remember_sealed(&inode, *id, entry.atime);
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn remember_sealed(&self, inode: &Arc<Inode>, id: SealedId, atime: Timestamp) {
@@ -307,6 +372,17 @@ impl Vfs {
                 tracing::error!("a store's table could not follow a change of names: {e}");
             }
         }
+    }
+
+    /// Whether the file of a record lost its names while it was sealed.
+    fn is_unnamed(&self, entry: &SealedEntry, remembered: &Remembered) -> Result<bool> {
+        for path in &entry.names {
+            let lost = remembered.unnamed.iter().any(|name| path.starts_with(name));
+            if !lost || self.memory()?.tree().find(path)?.is_some() || self.disk.tree().find(path)?.is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(!self.read_only)
     }
 
     /// Plain files that were to be sealed, where they still lie.

@@ -19,11 +19,11 @@ use super::journal::Record;
 use super::rename::is_version;
 use super::report::over_record;
 use super::sealed::Sealed;
-use super::{Error, Goal, MoveError, Result, Vfs};
+use super::{Error, Goal, Kept, MoveError, Result, Vfs};
 use crate::backend::zarr::{Batch, SealError, SealedId, Subject, Ticket};
 use crate::backend::{Access, Backend, Expected, Object, PublishError, Time, Times};
-use crate::config::Originals;
-use crate::model::{Attr, FileKind, RelPath, Tier, Timestamp};
+use crate::config::{Originals, SealAs};
+use crate::model::{Attr, FileKind, Identity, RelPath, Tier, Timestamp};
 
 /// A file on its way into a store.
 struct Sealing {
@@ -42,8 +42,37 @@ impl Vfs {
         self.stores.is_some()
             && inode.kind == FileKind::Regular
             && !inode.is_sealed()
+            && self.may_seal_beside(inode)
             && inode.path().is_some_and(|path| self.router.decide(&path).home == Tier::Zarr && !self.stays_plain(&path))
             && !self.is_refused(inode)
+    }
+
+    /// Where originals are kept, a file is sealed when it lies on disk as a plain one, and once.
+    fn may_seal_beside(&self, inode: &Inode) -> bool {
+        if self.originals_of(inode) == Originals::Replace {
+            return true;
+        }
+        let is_plain = inode.place().tier == Tier::Disk || (!inode.is_dirty() && self.plain_copy(inode).is_some());
+        let known = self.seals.kept.get(&inode.ino).map(|kept| (kept.mtime, kept.size));
+        is_plain && known.is_none_or(|known| self.attr(inode).is_ok_and(|attr| (attr.mtime, attr.size) != known))
+    }
+
+    /// The plain file on disk that a clean file in memory is a copy of.
+    fn plain_copy(&self, inode: &Inode) -> Option<Identity> {
+        inode.names.read().iter().find_map(|dentry| dentry.over)
+    }
+
+    /// The file stays as it is; a store has a copy.
+    pub(super) fn keep_original(&self, inode: &Inode, id: SealedId, attr: &Attr) {
+        self.seals.kept.insert(inode.ino, Kept { id, mtime: attr.mtime, size: attr.size });
+    }
+
+    /// A plain file beside which a store has a copy loses a name or gets another: the copy goes. Hold the namespace
+    /// lock.
+    pub(super) fn forget_kept(&self, inode: &Inode) {
+        if let Some((_, kept)) = self.seals.kept.remove(&inode.ino) {
+            self.remove_sealed(kept.id);
+        }
     }
 
     /// Whether somebody asked for plain files there.
@@ -76,18 +105,12 @@ impl Vfs {
         // A commit waits for the disk; nothing is worth no wait.
         let any = begun.iter().any(|result| result.is_ok());
         let mut committed: HashMap<Ticket, _> = if any { batch.commit().into_iter().collect() } else { HashMap::new() };
-        let mut results = Vec::with_capacity(begun.len());
-        for (inode, result) in inodes.iter().zip(begun) {
-            results.push(result.and_then(|sealing| {
-                let sealed = match committed.remove(&sealing.ticket) {
-                    Some(Ok(id)) => self.settle_sealed(&sealing, id, goal, reason),
-                    Some(Err(e)) => Err(self.not_sealed(inode, e)),
-                    None => Err(MoveError::NotThere),
-                };
-                self.end_copy(inode);
-                sealed
-            }));
-        }
+        let settle = |result: std::result::Result<Sealing, MoveError>| {
+            let sealing = result?;
+            let answer = committed.remove(&sealing.ticket);
+            self.end_seal(sealing, answer, goal, reason)
+        };
+        let mut results: Vec<Moved> = begun.into_iter().map(settle).collect();
         let missed: Vec<bool> = guards.iter().map(|guard| guard.is_none()).collect();
         drop(guards);
         if wait {
@@ -98,6 +121,32 @@ impl Vfs {
             }
         }
         results
+    }
+
+    /// What the store answered, taken over.
+    fn end_seal(
+        &self,
+        sealing: Sealing,
+        answer: Option<std::result::Result<SealedId, SealError>>,
+        goal: Goal,
+        reason: Reason,
+    ) -> Moved {
+        let inode = sealing.inode.clone();
+        let sealed = match answer {
+            Some(Ok(id)) => self.settle_sealed(&sealing, id, reason),
+            Some(Err(e)) => Err(self.not_sealed(&inode, e)),
+            None => Err(MoveError::NotThere),
+        };
+        self.end_copy(&inode);
+        // Our own descriptor would look like somebody's who holds the file.
+        drop(sealing);
+        sealed?;
+        match self.drop_pages(&inode) {
+            _ if !inode.is_sealed() => Ok(()),
+            // It is safe in the store; where somebody holds it, its copy in memory stays for now.
+            Err(MoveError::Held) if goal == Goal::Clean => Ok(()),
+            dropped => dropped,
+        }
     }
 
     /// Reads and encodes all files, several at a time.
@@ -166,13 +215,15 @@ impl Vfs {
             return Err(Error::Busy("it has several names on disk, of which not all are known").into());
         }
         let originals = self.originals(first);
+        let labels = self.router.decide(first).seal_as == SealAs::Labels;
         Ok(Subject {
             attr,
             xattrs: source.xattrs().all()?,
-            replaces: inode.sealed_id(),
+            replaces: inode.sealed_id().or_else(|| self.seals.kept.get(&inode.ino).map(|kept| kept.id)),
             originals,
-            found: (tier == Tier::Disk).then(|| attr.identity()),
+            found: if tier == Tier::Disk { Some(attr.identity()) } else { self.plain_copy(inode) },
             names,
+            labels,
         })
     }
 
@@ -197,51 +248,60 @@ impl Vfs {
     }
 
     /// The store has the file, durably. From here on nothing may fail in a way that loses it.
-    fn settle_sealed(&self, sealing: &Sealing, id: SealedId, goal: Goal, reason: Reason) -> Moved {
+    fn settle_sealed(&self, sealing: &Sealing, id: SealedId, reason: Reason) -> Moved {
         let inode = &sealing.inode;
-        let settled = {
-            let _names = self.namespace.read();
-            let opens = inode.opens.lock();
-            if inode.paths().is_empty() {
-                drop(opens);
-                self.remove_sealed(id);
-                return Err(MoveError::NotThere);
-            }
-            let keep = inode.place().tier == Tier::Disk && self.originals_of(inode) == Originals::Keep;
-            if keep {
-                self.seals.kept.insert(inode.place(), id);
-                return Ok(());
-            }
-            let changed = self.was_written(inode)
-                || opens.writers > 0
-                || (!inode.in_mirror() && self.check_free(inode, &opens, Some(&sealing.source)).is_err())
-                || Attr { atime: sealing.before.atime, ..sealing.source.stat()? } != sealing.before;
-            self.replace_record(inode, id, sealing.before.atime);
-            if changed {
-                // The version that was read is in the store; the one that is here is newer.
-                Ok(false)
-            } else if inode.in_mirror() {
-                self.seal_in_memory(inode, id, &sealing.source).map(|()| true)
-            } else {
-                self.seal_from_disk(inode, id, sealing, opens.total).map(|()| true)
-            }
-        }?;
+        self.take_over(sealing, id)?;
+        if self.originals_of(inode) == Originals::Keep {
+            return Ok(());
+        }
         if inode.paths() != sealing.names {
             let _names = self.namespace.read();
             self.update_sealed(inode)?;
         }
-        if !settled {
+        if !inode.is_sealed() {
             return Err(MoveError::Held);
         }
         inode.set_reason(reason);
         self.counters.sealed_files.fetch_add(1, Ordering::Relaxed);
         self.counters.sealed_bytes.fetch_add(sealing.before.size, Ordering::Relaxed);
         self.mended(inode);
-        match self.drop_pages(inode) {
-            // It is safe in the store; where somebody holds it, its copy in memory stays for now.
-            Err(MoveError::Held) if goal == Goal::Clean => Ok(()),
-            dropped => dropped,
+        Ok(())
+    }
+
+    /// The inode's bytes are those of the record from now on, unless it was changed meanwhile: then the record holds an
+    /// older version of what is in memory, and none of what is on disk, where nobody would remember it.
+    fn take_over(&self, sealing: &Sealing, id: SealedId) -> Moved {
+        let inode = &sealing.inode;
+        let _names = self.namespace.read();
+        let opens = inode.opens.lock();
+        if inode.paths().is_empty() {
+            drop(opens);
+            self.remove_sealed(id);
+            return Err(MoveError::NotThere);
         }
+        if self.originals_of(inode) == Originals::Keep {
+            self.keep_original(inode, id, &sealing.before);
+            return Ok(());
+        }
+        let changed = self.was_written(inode)
+            || opens.writers > 0
+            || (!inode.in_mirror() && self.check_free(inode, &opens, Some(&sealing.source)).is_err())
+            || Attr { atime: sealing.before.atime, ..sealing.source.stat()? } != sealing.before;
+        if changed && !inode.in_mirror() {
+            drop(opens);
+            self.remove_sealed(id);
+            return Err(MoveError::Held);
+        }
+        self.replace_record(inode, id, sealing.before.atime);
+        if changed {
+            return Ok(());
+        }
+        if inode.in_mirror() {
+            self.seal_in_memory(inode, id, &sealing.source)?;
+        } else {
+            self.seal_from_disk(inode, id, sealing, opens.total)?;
+        }
+        Ok(())
     }
 
     fn originals_of(&self, inode: &Inode) -> Originals {
@@ -274,7 +334,7 @@ impl Vfs {
     }
 
     /// The disk file that a memory name shadows, if it is still the one that is known.
-    fn remove_plain_copy(&self, inode: &Inode, dentry: &Dentry, memory: u64) -> Result<()> {
+    pub(super) fn remove_plain_copy(&self, inode: &Inode, dentry: &Dentry, memory: u64) -> Result<()> {
         let Some(dir) = dentry.parent.path() else { return Ok(()) };
         let path = dir.join(&dentry.name);
         let Some(disk) = self.disk.tree().find(&path)? else { return Ok(()) };
@@ -311,6 +371,8 @@ impl Vfs {
         inode.add_name(&dentry.parent, &dentry.name, over);
         self.inodes.settle(memory_ino, inode.clone());
         self.identities.moved(inode.ino, from, sealing.before.ctime, shown);
+        // Before it has its name: without this a successor would take the stub's zeros for the file.
+        self.note(&Record::Sealed { memory: object.stat()?.identity(), id, absent: true })?;
         let attr = match self.memory()?.publish(staged, &path, Expected::Absent) {
             Ok(attr) => attr,
             Err(e) => {
@@ -322,7 +384,6 @@ impl Vfs {
                 });
             }
         };
-        self.note(&Record::Sealed { memory: attr.identity(), id, absent: true })?;
         let to = Place::of(Tier::Memory, &attr);
         self.identities.moved(inode.ino, to, attr.ctime, shown);
         content.place = to;

@@ -145,11 +145,18 @@ impl Vfs {
                 names.push(path.clone());
             }
         }
-        let Some(first) = names.first() else { return Ok(()) };
+        let Some(first) = names.first() else {
+            if self.is_outdated(entry)? {
+                self.remove_sealed(entry.id);
+            }
+            return Ok(());
+        };
         let staged = self.memory()?.tree().stage_empty()?;
         let object = staged.object().clone();
         object.set_size(entry.size)?;
         set_attributes(&object, entry)?;
+        // Before it has a name: without this a successor would take the stub's zeros for the file.
+        self.note(&Record::Sealed { memory: object.stat()?.identity(), id: entry.id, absent: true })?;
         self.publish_stub(staged, first)?;
         for further in &names[1..] {
             if let Some((above, _)) = further.split() {
@@ -158,7 +165,6 @@ impl Vfs {
             self.memory()?.tree().link(first, further)?;
         }
         let attr = object.stat()?;
-        self.note(&Record::Sealed { memory: attr.identity(), id: entry.id, absent: true })?;
         let place = Place::of(Tier::Memory, &attr);
         let ino = self.identities.ino(place);
         let inode = self.inodes.get_or_insert(ino, false, || Inode::new(ino, attr.kind, place, Reason::Sealed));
@@ -246,15 +252,41 @@ impl Vfs {
             return Ok(false);
         }
         let Some(disk) = self.disk.tree().find(path)? else { return Ok(true) };
+        if self.is_being_sealed(path) {
+            return Ok(false);
+        }
         if entry.found != Some(disk.identity()) {
             tracing::warn!("{path}: a plain file has the name of a sealed one; the plain one is shown");
             return Ok(false);
         }
-        if self.keeps_plain(path) || !proven.contains(&entry.id) {
+        if self.keeps_plain(path) {
+            let (inode, attr) = self.walk(path)?;
+            self.keep_original(&inode, entry.id, &attr);
+            return Ok(false);
+        }
+        if !proven.contains(&entry.id) {
             return Ok(false);
         }
         self.disk.tree().unlink(path)?;
         self.count_disk(-1, -(disk.size as i64));
+        Ok(true)
+    }
+
+    /// Whether the file there is on its way into a store: whoever brings it there makes its stub.
+    fn is_being_sealed(&self, path: &RelPath) -> bool {
+        self.walk(path).is_ok_and(|(inode, _)| inode.content.read().delta.is_some())
+    }
+
+    /// Whether the very file that was sealed still lies there, changed since: then nobody needs what was read of it.
+    fn is_outdated(&self, entry: &SealedEntry) -> Result<bool> {
+        let Some(found) = entry.found.filter(|_| !self.read_only) else { return Ok(false) };
+        for path in &entry.names {
+            let disk = self.disk.tree().find(path)?.map(|disk| disk.identity());
+            let same = disk.is_some_and(|disk| (disk.dev, disk.ino) == (found.dev, found.ino) && disk != found);
+            if !same || self.is_being_sealed(path) || self.originals(path) == Originals::Keep {
+                return Ok(false);
+            }
+        }
         Ok(true)
     }
 

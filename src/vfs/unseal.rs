@@ -52,7 +52,9 @@ impl Vfs {
             )
         };
         let before = object.stat()?;
-        if !emptied {
+        if emptied {
+            object.set_size(0)?;
+        } else {
             if self.budget.ask(before.size) != Room::Granted || self.budget.is_pressed() {
                 (self.on_short)();
                 return Err(Error::NoSpace("memory has no room for it now").into());
@@ -83,13 +85,15 @@ impl Vfs {
         object.set_times(Times { atime: Time::At(before.atime), mtime: Time::At(before.mtime) })?;
         let attr = object.stat()?;
         self.identities.moved(inode.ino, content.place, attr.ctime, shown);
-        if let Some(id) = content.sealed.as_ref().map(|sealed| sealed.id) {
+        if emptied {
+            // What is in the pages is not what the store has: noted before anything says that they count.
+            self.note(&Record::Dirty { memory: attr.ino })?;
+        } else if let Some(id) = content.sealed.as_ref().map(|sealed| sealed.id) {
             self.note(&Record::Sealed { memory: attr.identity(), id, absent: false })?;
         }
         self.fill_is_over(inode, &mut content, object, opens.total > 0);
         drop(content);
         if emptied {
-            // What is in the pages is not what the store has: from here on it counts as changed.
             self.mark_dirty(inode, inode.place());
         } else {
             self.count_clean(inode, attr.blocks * 512);

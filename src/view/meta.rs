@@ -56,6 +56,14 @@ pub struct ChannelMeta {
     pub colour: Option<u32>,
 }
 
+impl Calibration {
+    /// Without sizes that no image has: a size and its unit can each be sensible, and their product not.
+    pub(super) fn sensible(self) -> Self {
+        let sensible = |size: Option<f64>| size.and_then(unit::positive);
+        Calibration { x: sensible(self.x), y: sensible(self.y), z: sensible(self.z), t: sensible(self.t) }
+    }
+}
+
 impl ImageMeta {
     /// Nothing said about any of `images`.
     pub(super) fn silent(images: usize) -> Self {

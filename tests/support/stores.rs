@@ -22,9 +22,20 @@ struct Kept {
     bytes: Arc<Vec<u8>>,
 }
 
+/// What happens once, right behind a commit.
+#[derive(Default)]
+struct Hook(Option<Box<dyn FnOnce() + Send>>);
+
+impl std::fmt::Debug for Hook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Hook({})", self.0.is_some())
+    }
+}
+
 /// What outlives a daemon.
 #[derive(Debug, Default)]
 pub struct Shelf {
+    behind_commit: Mutex<Hook>,
     files: Mutex<BTreeMap<u64, Kept>>,
     next: std::sync::atomic::AtomicU64,
 }
@@ -42,6 +53,25 @@ impl Shelf {
     /// Somebody removes all stores.
     pub fn clear(&self) {
         self.files.lock().clear();
+    }
+
+    /// Calls `what` when the next commit is done and nobody knows of it yet.
+    pub fn behind_commit(&self, what: impl FnOnce() + Send + 'static) {
+        self.behind_commit.lock().0 = Some(Box::new(what));
+    }
+
+    /// A record of which no journal tells: as if the daemon had been killed right behind the commit.
+    pub fn commit(&self, name: &str, bytes: &[u8], like: &SealedEntry) {
+        let path = RelPath::from_path(name.as_ref()).expect("relative");
+        let record = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let base = path.split().map(|(dir, _)| dir).unwrap_or_default();
+        let entry = SealedEntry {
+            id: SealedId { store: 7, record },
+            names: vec![path],
+            size: bytes.len() as u64,
+            ..like.clone()
+        };
+        self.files.lock().insert(record, Kept { base, entry, bytes: Arc::new(bytes.to_vec()) });
     }
 
     /// The power was lost before a plain file was removed (`found` is it), and what was sealed of it is `bytes`.
@@ -89,7 +119,7 @@ impl ByteSource for Bytes {
     }
 }
 
-/// A file in a batch, unless it was abandoned.
+/// A file and its bytes, unless it was abandoned.
 type Added = Option<(Subject, Vec<u8>)>;
 
 struct ShelfBatch<'a> {
@@ -143,6 +173,11 @@ impl Batch for ShelfBatch<'_> {
             };
             files.insert(record, Kept { base, entry, bytes: Arc::new(bytes) });
             sealed.push((Ticket(n), Ok(id)));
+        }
+        drop(files);
+        let behind = self.shelf.behind_commit.lock().0.take();
+        if let Some(behind) = behind {
+            behind();
         }
         sealed
     }

@@ -1,6 +1,7 @@
 //! Sealed files: there under their names, whatever becomes of their bytes.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::fs::XattrFlags;
@@ -350,6 +351,52 @@ fn names_vanish_with_their_store_and_appear_with_it() {
     assert_eq!(kernel.read("d/a").expect("reads"), image(5));
 }
 
+#[test]
+fn a_file_that_goes_on_as_a_plain_one_leaves_no_record_behind() {
+    let world = sealing_world!();
+    let kernel = with_sealed(&world);
+    let handle = kernel.open("d/a", OpenFlags { truncate: true, ..WRITE }).expect("opens");
+    kernel.write_at(&handle, 0, NOT_AN_IMAGE).expect("writes");
+    kernel.fsync(&handle).expect("syncs");
+    kernel.close(handle);
+    kernel.vfs.relieve(u64::MAX);
+    assert_eq!(place(&kernel, "d/a").0, "disk");
+    assert!(world.shelf.names().is_empty(), "{:?}", world.shelf.names());
+    let kernel = remount(&world, kernel);
+    kernel.unlink("d/a").expect("unlinks");
+    let kernel = remount(&world, kernel);
+    assert_eq!(kernel.stat("d/a").err(), Some(libc::ENOENT), "and it does not come back");
+}
+
+#[test]
+fn a_record_that_a_kill_left_unknown_goes_with_its_file() {
+    let world = sealing_world!();
+    let kernel = with_sealed(&world);
+    kernel.write("d/b", &image(5)).expect("writes");
+    drop(kernel);
+    let like = world.shelf.entry("d/a").expect("is sealed");
+    world.shelf.commit("d/b", &image(5), &like);
+    let kernel = Kernel::new(world.mount().0);
+    kernel.unlink("d/b").expect("unlinks");
+    assert_eq!(world.shelf.names(), ["d/a"]);
+    let kernel = remount(&world, kernel);
+    assert_eq!(kernel.stat("d/b").err(), Some(libc::ENOENT));
+}
+
+#[test]
+fn a_record_that_a_kill_left_unknown_is_replaced_by_what_is_sealed_next() {
+    let world = sealing_world!();
+    let kernel = with_sealed(&world);
+    kernel.write("d/b", &image(5)).expect("writes");
+    drop(kernel);
+    let like = world.shelf.entry("d/a").expect("is sealed");
+    world.shelf.commit("d/b", &image(5), &like);
+    let kernel = Kernel::new(world.mount().0);
+    kernel.rename("d/b", "d/c", RenameMode::Replace).expect("renames");
+    kernel.migrate("d/c", Tier::Zarr).expect("seals");
+    assert_eq!(world.shelf.names(), ["d/a", "d/c"]);
+}
+
 /// What stat says of a plain file in the workspace.
 fn attr_of(world: &World, path: &str) -> Attr {
     let file = std::fs::File::open(world.path(path)).expect("opens");
@@ -406,6 +453,7 @@ fn a_plain_file_stays_beside_a_store_whose_chunk_was_lost_with_the_power() {
                 replaces: None,
                 originals: Originals::Replace,
                 found: Some(attr.identity()),
+                labels: false,
             };
             batch.add(subject, &npy().as_slice()).expect("is planned");
             batch.commit().remove(0).1.expect("is sealed");
@@ -424,4 +472,51 @@ fn a_plain_file_stays_beside_a_store_whose_chunk_was_lost_with_the_power() {
         assert_eq!(place(&kernel, "d/a.npy"), ("zarr".to_owned(), "sealed".to_owned()));
         assert_eq!(kernel.read("d/a.npy").expect("reads"), npy());
     }
+}
+
+#[test]
+fn where_originals_are_kept_the_store_has_a_copy_that_goes_with_them() {
+    let keep = "[zarr]\nsettle = \"1s\"\n[[rule]]\nmatch = \"**\"\nbackend = \"zarr\"\noriginals = \"keep\"";
+    let world = world!(sealing: true, rules: keep);
+    let kernel = Kernel::new(world.mount().0);
+    kernel.write("a", &image(3)).expect("writes");
+    assert!(kernel.vfs.flush_all(&mut |_| {}).is_empty());
+    world.clock.advance(Duration::from_secs(5));
+    assert_eq!(kernel.vfs.seal_rested(), 1);
+    assert_eq!(kernel.vfs.seal_rested(), 0, "once is enough");
+    assert_eq!(std::fs::read(world.path("a")).expect("the original"), image(3));
+    assert_eq!(world.shelf.names(), ["a"]);
+    assert!(kernel.vfs.drain(&mut |_| {}, &AtomicBool::new(false)).is_empty());
+    let kernel = remount(&world, kernel);
+    assert_eq!(kernel.list("").expect("lists").len(), 1);
+    assert_eq!(kernel.tier("a"), "disk");
+    kernel.unlink("a").expect("unlinks");
+    assert!(world.shelf.names().is_empty());
+}
+
+#[test]
+fn a_file_that_is_deleted_or_renamed_while_it_is_sealed_does_not_come_back_after_a_kill() {
+    let world = Arc::new(sealing_world!());
+    let kernel = with_sealed(&world);
+    kernel.write("d/b", &image(5)).expect("writes");
+    kernel.write("d/c", &image(7)).expect("writes");
+    let seen = Arc::new(AtomicBool::new(false));
+    let (vfs, again, told) = (kernel.vfs.clone(), world.clone(), seen.clone());
+    world.shelf.behind_commit(move || {
+        assert_eq!(again.shelf.names(), ["d/a", "d/b", "d/c"]);
+        let first = Kernel::new(vfs);
+        first.unlink("d/b").expect("unlinks");
+        first.rename("d/c", "d/e", RenameMode::Replace).expect("renames");
+        // The first daemon never comes to know what it has committed.
+        let second = Kernel::new(again.mount().0);
+        let mut names: Vec<_> = second.list("d").expect("lists").into_iter().map(|entry| entry.0).collect();
+        names.sort();
+        assert_eq!(names, ["a", "e"]);
+        assert_eq!(again.shelf.names(), ["d/a"]);
+        assert_eq!(second.read("d/e").expect("reads"), image(7));
+        told.store(true, Ordering::Release);
+    });
+    world.clock.advance(Duration::from_secs(11));
+    kernel.vfs.seal_rested();
+    assert!(seen.load(Ordering::Acquire));
 }

@@ -5,6 +5,8 @@ Every page of 4 KiB carries its seed and its number, so that a page in the wrong
 import functools
 import random
 
+from . import tiffs
+
 PAGE = 4096
 _BASE = 4 << 20
 
@@ -15,7 +17,9 @@ def _base():
 
 
 def content(seed, length, first_page=0):
-    """`length` bytes; `first_page` numbers the pages of a piece of a longer file."""
+    """`length` bytes; `first_page` numbers the pages of a piece of a longer file. A seed in words is one of `tiffs`."""
+    if isinstance(seed, str):
+        return tiffs.told(seed)[:length]
     base, start = _base(), seed * 2654435761 % PAGE
     whole = base[start : start + _BASE]
     out = bytearray()

@@ -229,11 +229,11 @@ def _whole(written, length):
         raise OSError(errno.EIO, f"a write of {length} bytes took only {written}")
 
 
-def work(root, tree, seed, weights, journal, stop, doomed):
+def work(root, tree, seed, weights, journal, stop, doomed, chooser=Chooser):
     """The worker process: acts until told to stop or until the mount is dead. An error before the daemon was doomed is
     a finding (`X` in the journal)."""
     os.umask(0)
-    chooser, hand = Chooser(tree, seed, weights), Hand(root, tree)
+    chooser, hand = chooser(tree, seed, weights), Hand(root, tree)
     with open(journal, "wb", buffering=0) as lines:
         while not stop.is_set():
             operation = chooser.next()

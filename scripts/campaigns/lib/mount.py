@@ -138,6 +138,13 @@ class Mount:
         os.kill(pid, number)
         wait_for(gone, 120)
 
+    def log(self):
+        """What the daemon has said so far, and its predecessors after which nobody cleaned up."""
+        try:
+            return (pathlib.Path(self.memory).parent / "daemon.log").read_text(errors="replace") if self.memory else ""
+        except FileNotFoundError:
+            return ""
+
     def has_memory(self):
         return bool(self.memory and system.is_mounted(self.memory))
 
@@ -203,6 +210,9 @@ class Plain(Mount):
 
     def daemon(self):
         return os.getpid()
+
+    def log(self):
+        return ""
 
     def has_memory(self):
         return False

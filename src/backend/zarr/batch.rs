@@ -69,9 +69,10 @@ impl<'z> Sealer<'z> {
         let layout = view::layout(source)?;
         self.zarr.has_room(&layout)?;
         let target = choose(name, &layout, &self.zarr.recogniser);
+        let labels = subject.labels;
         let Draft { held, names, mut plan, placed, standing } = self.draft(subject, &layout, &target)?;
         let file = name.split().map(|(_, file)| file.to_string_lossy().into_owned()).unwrap_or_default();
-        plan.images.iter_mut().for_each(|image| image.labels = are_labels(&file, image.dtype));
+        plan.images.iter_mut().for_each(|image| image.labels = labels || are_labels(&file, image.dtype));
         let sealing = Sealing {
             ground: &self.zarr.ground,
             version: held.store.version,

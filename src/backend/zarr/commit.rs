@@ -3,7 +3,7 @@
 //! Until its page is written a file is not sealed, whatever else is on disk; from then on it is, and whoever opens the
 //! store makes the renames that are left.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::sync::Arc;
 
@@ -12,8 +12,9 @@ use super::ground::{StagedChunk, below};
 use super::marker::Kind;
 use super::plan::ImagePlan;
 use super::remove::{self, remove_record};
+use super::reshard::{Reshard, StagedShard};
 use super::standing::files_of;
-use super::store::{State, Store};
+use super::store::{Claim, State, Store, hash};
 use super::stores::{SealError, SealedId, Ticket};
 use super::table::{Due, Page, RecordId};
 use super::{Zarr, due};
@@ -94,10 +95,14 @@ pub(super) fn commit(zarr: &Zarr, planned: Vec<(Ticket, Planned)>) -> Vec<Answer
 
 /// The same error for another file.
 fn again(e: &io::Error) -> SealError {
-    no_space(SealError::Io(match e.raw_os_error() {
+    no_space(SealError::Io(same(e)))
+}
+
+fn same(e: &io::Error) -> io::Error {
+    match e.raw_os_error() {
         Some(code) => io::Error::from_raw_os_error(code),
         None => io::Error::new(e.kind(), e.to_string()),
-    }))
+    }
 }
 
 fn commit_store(
@@ -188,12 +193,16 @@ fn put_in_place(store: &Store, state: &State, planned: &mut Planned) -> io::Resu
     let mut early = std::mem::take(&mut planned.sealed.literals);
     let due: usize = planned.sealed.chunks.iter().map(|chunk| chunk.path.len() + 32).sum();
     let replaces_none = store.kind != Kind::Plate && planned.standing.is_none();
-    if replaces_none || (store.kind == Kind::Plate && due > DUE_MOST) {
+    if replaces_none || (store.kind == Kind::Plate && store.sharding.is_none() && due > DUE_MOST) {
         early.append(&mut planned.sealed.chunks);
     }
     for chunk in early {
         planned.sealed.early.push(chunk.path.clone());
         chunk.publish(&place)?;
+    }
+    if store.sharding.is_some() {
+        // The others go into shards, which are written with the page.
+        return Ok(Vec::new());
     }
     let mut dues = Vec::new();
     for chunk in &planned.sealed.chunks {
@@ -221,7 +230,8 @@ fn commit_owner(
     let mut left = files;
     let mut number = state.pages.filling(owner);
     while !left.is_empty() {
-        let (mut page, fits) = match fill(store, state, &place, (owner, number), &mut left) {
+        let mut reshard = Reshard::of(store);
+        let (mut page, fits) = match fill(store, state, &place, (owner, number), &mut left, &mut reshard) {
             Ok(filled) => filled,
             Err(e) => {
                 fail(store, left, &e, held, answers);
@@ -239,17 +249,28 @@ fn commit_owner(
         }
         if !fits.is_empty() {
             let version = store.version;
-            let written = store
-                .ground
-                .reached("page")
-                .and_then(|()| state.pages.write(&store.ground, &place, version, number, &mut page));
+            let written = write_shards(reshard, &fits).and_then(|shards| {
+                store.ground.reached("page")?;
+                state.pages.write(&store.ground, &place, version, number, &mut page)?;
+                Ok(shards)
+            });
             match written {
-                Ok(()) => settle(store, state, fits, replaced, held, answers),
+                Ok(shards) => settle(store, state, (fits, shards), replaced, held, answers),
                 Err(e) => fail(store, fits, &e, held, answers),
             }
         }
         number = state.pages.unused();
     }
+}
+
+/// Writes the shards that the files of a page change.
+fn write_shards(reshard: Option<Reshard<'_>>, files: &[Going]) -> io::Result<Vec<StagedShard>> {
+    let Some(reshard) = reshard else { return Ok(Vec::new()) };
+    let changes = files.iter().flat_map(|going| {
+        let come = going.planned.sealed.chunks.iter().map(|chunk| (chunk.path.as_str(), Some(chunk)));
+        come.chain(going.gone.iter().map(|path| (path.as_str(), None)))
+    });
+    reshard.write(&changes.collect::<Vec<_>>())
 }
 
 /// The files are not sealed.
@@ -279,6 +300,7 @@ fn fill(
     place: &RelPath,
     (owner, number): (&str, u64),
     left: &mut Vec<Going>,
+    reshard: &mut Option<Reshard<'_>>,
 ) -> io::Result<(Page, Vec<Going>)> {
     let mut page = state.pages.read(&store.ground, place, store.version, number)?;
     if page.is_free() || page.owner.is_none() {
@@ -286,11 +308,22 @@ fn fill(
     }
     page.dues.clear();
     let (mut fits, mut rest) = (Vec::new(), Vec::new());
-    for mut going in left.drain(..) {
+    let mut files = std::mem::take(left).into_iter();
+    while let Some(mut going) = files.next() {
         let before = page.clone();
         take_out_replaced(store, &mut page, &mut going);
         page.dues.extend(going.dues.iter().cloned());
-        page.dues.extend(going.gone.iter().map(|path| Due::Remove { path: path.clone() }));
+        match reshard {
+            Some(reshard) => {
+                going.gone.retain(|path| may_go(state, path, &going.old));
+                let chunks = going.planned.sealed.chunks.iter().map(|chunk| chunk.path.as_str());
+                if let Err(e) = reshard.note(chunks, &going.gone, &mut page.dues) {
+                    left.extend(fits.into_iter().chain([going]).chain(files).chain(rest));
+                    return Err(e);
+                }
+            }
+            None => page.dues.extend(going.gone.iter().map(|path| Due::Remove { path: path.clone() })),
+        }
         if rest.is_empty() && page.put(going.id, going.planned.sealed.record.encode()) {
             fits.push(going);
         } else {
@@ -301,6 +334,15 @@ fn fill(
     }
     *left = rest;
     Ok((page, fits))
+}
+
+/// Whether nobody has a chunk but the records `old`.
+fn may_go(state: &State, path: &str, old: &[RecordId]) -> bool {
+    match state.claims.get(&hash(path)) {
+        Some(Claim::Record(record)) => old.contains(&RecordId(*record)),
+        Some(Claim::Pending(_)) => false,
+        None => true,
+    }
 }
 
 /// Takes the records that a file replaces out of its page, if they are in it.
@@ -320,7 +362,7 @@ fn take_out_replaced(store: &Store, page: &mut Page, going: &mut Going) {
 fn settle(
     store: &Arc<Store>,
     state: &mut State,
-    files: Vec<Going>,
+    (files, shards): (Vec<Going>, Vec<StagedShard>),
     replaced: &mut Vec<SealedId>,
     held: &mut Vec<Held>,
     answers: &mut Vec<Answer>,
@@ -328,13 +370,16 @@ fn settle(
     let place = store.place();
     let stopped = store.ground.reached("renames").err();
     let mut failed = Vec::new();
+    let sharded = publish_shards(store, shards, stopped.is_some());
     for mut going in files {
-        let chunks = going.planned.sealed.chunks.drain(..);
-        let outcome = match &stopped {
+        let mut chunks = std::mem::take(&mut going.planned.sealed.chunks);
+        // Elsewhere their bytes are in the shards.
+        chunks.retain(|_| store.sharding.is_none());
+        let outcome = match stopped.as_ref().or(sharded.as_ref().err()) {
             // As if the process had ended here: all stays due.
             Some(e) => {
-                chunks.for_each(StagedChunk::keep);
-                Err(io::Error::new(e.kind(), e.to_string()))
+                chunks.into_iter().for_each(StagedChunk::keep);
+                Err(same(e))
             }
             None => chunks.into_iter().try_for_each(|chunk| chunk.publish(&place)),
         };
@@ -363,6 +408,15 @@ fn settle(
     }
 }
 
+/// Gives shards their places; `kept` if they are to stay due.
+fn publish_shards(store: &Store, shards: Vec<StagedShard>, kept: bool) -> io::Result<()> {
+    if kept {
+        shards.into_iter().for_each(StagedShard::keep);
+        return Ok(());
+    }
+    shards.into_iter().try_for_each(|shard| shard.publish(store))
+}
+
 /// Takes records out again whose chunks did not get their places; the files stay as they were.
 fn take_back(store: &Store, state: &mut State, ids: &[RecordId]) -> io::Result<()> {
     let place = store.place();
@@ -377,11 +431,7 @@ fn take_back(store: &Store, state: &mut State, ids: &[RecordId]) -> io::Result<(
 
 /// Groups that were made for files that were not sealed after all.
 fn drop_phantoms(store: &Store, state: &mut State) {
-    let empty: BTreeSet<String> =
-        state.images.iter().filter(|(_, records)| **records == 0).map(|(path, _)| path.clone()).collect();
-    if !empty.is_empty()
-        && let Err(e) = remove::drop_images(store, state, empty.into_iter().collect())
-    {
+    if let Err(e) = super::companions::drop_unused(store, state) {
         tracing::warn!("an empty image stays in the store {}: {e}", store.place());
     }
 }

@@ -92,7 +92,7 @@ impl Files {
 
     /// An empty file with a temporary name, to be filled through [`StagedFile::object`].
     pub fn stage_empty(&self) -> io::Result<StagedFile> {
-        let name = OsString::from(format!("{:016x}-{}", self.run, self.serial.fetch_add(1, Ordering::Relaxed)));
+        let name = self.temporary_name();
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = sys::openat(&*self.staging, &name, flags, Mode::RUSR | Mode::WUSR)?;
         Ok(StagedFile { object: Object::new(fd, true), staging: self.staging.clone(), name, named: true })
@@ -183,6 +183,23 @@ impl Files {
             staged.sync()?;
         }
         self.publish(staged, path)
+    }
+
+    /// Gives the file `from` a further name, over whatever file stands there, atomically.
+    pub fn put_link(&self, from: &RelPath, path: &RelPath) -> io::Result<()> {
+        let Some((above, last)) = from.split() else { return Err(Errno::ISDIR.into()) };
+        let name = self.temporary_name();
+        sys::linkat(&*self.tree.dir(&above)?, last, &*self.staging, &name, AtFlags::empty())?;
+        let renamed = self.publish_left(&name, path).map(drop);
+        // A rename between two names of one file does nothing.
+        match sys::unlinkat(&*self.staging, &name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => renamed,
+            Err(e) => renamed.and(Err(e.into())),
+        }
+    }
+
+    fn temporary_name(&self) -> OsString {
+        OsString::from(format!("{:016x}-{}", self.run, self.serial.fetch_add(1, Ordering::Relaxed)))
     }
 
     /// Makes a directory and those above it, where they are missing.

@@ -4,18 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use super::batch::Planned;
+use super::companions;
 use super::ngff::{ChannelDisplay, Extents};
-use super::numbering::Placed;
 use super::plan::ImagePlan;
 use super::store::{State, Store};
 use super::stores::Ticket;
+use crate::plate::WellPosition;
 
 /// Makes fields, wells and plate for the files. All fields have the same extents: where they grow, the arrays of all
 /// fields grow first, so that no reader finds metadata that promises more than there is.
 pub(super) fn prepare_plate(store: &Store, state: &mut State, files: &[(Ticket, Planned)]) -> io::Result<()> {
     let Some(before) = state.marker.plate.clone() else { return Err(io::ErrorKind::InvalidData.into()) };
     let mut plate = before.clone();
-    let mut fresh: BTreeMap<String, Placed> = BTreeMap::new();
+    let mut fresh: BTreeMap<String, WellPosition> = BTreeMap::new();
     let mut needed = before.extents();
     for (_, planned) in files {
         let (Some(placed), Some(image)) = (planned.placed, planned.plan.images.first()) else { continue };
@@ -29,10 +30,13 @@ pub(super) fn prepare_plate(store: &Store, state: &mut State, files: &[(Ticket, 
             state.windows_moved |= plate.shown(channel).is_some_and(|shown| shown.widen(window));
         }
         if !state.images.contains_key(&image.path) {
-            fresh.insert(image.path.clone(), placed);
+            fresh.insert(image.path.clone(), placed.well);
         }
     }
     let first = state.images.is_empty();
+    if !fresh.is_empty() {
+        fresh.extend(companions::lacking(state, &fresh));
+    }
     // Known before they are made: should that fail half-way, they are found and taken away.
     for path in fresh.keys() {
         state.images.entry(path.clone()).or_insert(0);
@@ -43,9 +47,9 @@ pub(super) fn prepare_plate(store: &Store, state: &mut State, files: &[(Ticket, 
     let told = grown || first || larger || plate.channel_names != before.channel_names || plate.times != before.times;
     state.marker.plate = Some(plate.clone());
     if grown {
-        state.images.keys().try_for_each(|path| store.put_field_arrays(&plate, path))?;
+        store.put_fields_arrays(&plate, state.images.keys(), None)?;
     }
-    fresh.keys().try_for_each(|path| store.put_field_arrays(&plate, path))?;
+    store.put_fields_arrays(&plate, fresh.keys(), state.images.keys().next().map(String::as_str))?;
     if told {
         store.put_marker(state)?;
     }
@@ -56,7 +60,7 @@ pub(super) fn prepare_plate(store: &Store, state: &mut State, files: &[(Ticket, 
     for path in fresh.keys() {
         store.put_field(&plate, path)?;
     }
-    let wells: BTreeSet<_> = fresh.values().map(|placed| placed.well).collect();
+    let wells: BTreeSet<_> = fresh.values().copied().collect();
     wells.into_iter().try_for_each(|well| store.put_well(state, well))?;
     if fresh.is_empty() && !larger { Ok(()) } else { store.put_root(state) }
 }

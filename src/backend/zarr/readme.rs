@@ -4,13 +4,11 @@ use std::io;
 
 use super::ground::below;
 use super::offline::{README, RESTORE_PY};
-use super::store::Store;
-use super::table::TABLES;
+use super::store::{OWN, Store};
 
-/// Writes both into a new store, beside its pages: plain files in a group make zarr-python warn, in the directory of an
-/// array nobody minds them.
+/// Writes both into a new store, in our own group: at the top, readers that list the plate would warn of them.
 pub(super) fn put(store: &Store) -> io::Result<()> {
-    let dir = below(&store.place(), TABLES);
+    let dir = below(&store.place(), OWN);
     for (name, text) in [("README.txt", README), ("restore.py", RESTORE_PY)] {
         store.ground.files.put(&below(&dir, name), text.as_bytes(), false)?;
     }

@@ -16,8 +16,10 @@ use super::choose::{ENDING, Target, TargetKind};
 use super::ground::Ground;
 use super::level::overview_factor;
 use super::marker::{Kind, Marker, PlateMarker};
+use super::sharding::shard_planes;
 use super::store::{Store, read_marker};
 use super::stores::Subject;
+use crate::config::Shards;
 use crate::model::{FileKind, RelPath, Timestamp};
 
 /// How long a directory is trusted to have the stores that it had.
@@ -71,7 +73,11 @@ impl Registry {
         }
         let place = self.free_place(&dirs, target)?;
         let plate = match &target.kind {
-            TargetKind::Plate(shape, _) => Some(PlateMarker::new(shape, overview_factor(shape.height, shape.width))),
+            TargetKind::Plate(shape, _) => {
+                let mut plate = PlateMarker::new(shape, overview_factor(shape.height, shape.width));
+                plate.shard = (self.ground.shards == Shards::Field).then(|| shard_planes(&plate));
+                Some(plate)
+            }
             _ => None,
         };
         let store = Arc::new(Store::planned(&self.ground, place, Marker::new(new_id(), target.kind.kind(), plate)));

@@ -9,6 +9,7 @@ use super::ground::below;
 use super::marker::Kind;
 use super::metadata::SERIES;
 use super::numbering::{parse_field, well_path};
+use super::reshard::{Reshard, StagedShard};
 use super::standing::files_of;
 use super::store::{Claim, OWN, State, Store, hash};
 use super::table::{Due, Page, RecordId};
@@ -26,8 +27,9 @@ pub(super) fn remove_record(store: &Arc<Store>, id: RecordId) -> io::Result<()> 
     let paths = paths_of(store, &page, id);
     let own: Vec<String> = paths.into_iter().filter(|path| is_own(&state, path, id)).collect();
     page.remove(id);
-    page.dues = own.iter().map(|path| Due::Remove { path: path.clone() }).collect();
-    if page.encode().is_err() {
+    let (dues, shards) = take_out(store, &own)?;
+    page.dues = dues;
+    if page.encode().is_err() && store.sharding.is_none() {
         // Too many to be noted: should this be cut short, a check finds what is left.
         page.dues.clear();
     }
@@ -40,11 +42,39 @@ pub(super) fn remove_record(store: &Arc<Store>, id: RecordId) -> io::Result<()> 
     ground.reached("removed")?;
     own.iter().for_each(|path| drop(state.claims.remove(&hash(path))));
     let empty = state.let_go(id.0);
-    for path in own {
-        ground.files.remove(&below(&place, &path), &place)?;
+    shards.into_iter().try_for_each(|shard| shard.publish(store))?;
+    for path in own.iter().filter(|path| is_file(store, path)) {
+        ground.files.remove(&below(&place, path), &place)?;
     }
-    drop_images(store, &mut state, empty)?;
+    if !empty.is_empty() {
+        super::companions::drop_unused(store, &mut state)?;
+    }
     if state.entries.is_empty() && store.reserved.load(Ordering::Acquire) == 0 { drop_store(store) } else { Ok(()) }
+}
+
+/// Whether a chunk is a file of its own.
+fn is_file(store: &Store, path: &str) -> bool {
+    store.sharding.as_ref().is_none_or(|sharding| sharding.place_of(path).is_none())
+}
+
+/// What is due when the chunks `own` go, and the shards that have them no more.
+fn take_out(store: &Store, own: &[String]) -> io::Result<(Vec<Due>, Vec<StagedShard>)> {
+    let Some(mut reshard) = Reshard::of(store) else {
+        return Ok((own.iter().map(|path| Due::Remove { path: path.clone() }).collect(), Vec::new()));
+    };
+    let mut dues = Vec::new();
+    reshard.note(std::iter::empty(), own, &mut dues)?;
+    let changes: Vec<_> = own.iter().map(|path| (path.as_str(), None)).collect();
+    match reshard.write(&changes) {
+        Ok(shards) => Ok((dues, shards)),
+        // What cannot be read any more must not keep a file from being deleted.
+        Err(e) if e.kind() == io::ErrorKind::InvalidData => {
+            tracing::error!("chunks in a damaged shard of the store {} stay: {e}", store.place());
+            dues.retain(|due| matches!(due, Due::Remove { .. }));
+            Ok((dues, Vec::new()))
+        }
+        Err(e) => Err(e),
+    }
 }
 
 /// Records were taken out of their page because another replaces them: what only they had goes.
@@ -56,6 +86,9 @@ pub(super) fn after_page(store: &Store, state: &mut State, old: &[RecordId], gon
             Some(Claim::Record(record)) if old.contains(&RecordId(*record)) => drop(state.claims.remove(&key)),
             Some(_) => continue,
             None => {}
+        }
+        if !is_file(store, path) {
+            continue;
         }
         if let Err(e) = store.ground.files.remove(&below(&place, path), &place) {
             tracing::warn!("{path} of the store {place}, which no file uses, stays: {e}");

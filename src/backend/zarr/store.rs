@@ -12,6 +12,7 @@ use super::marker::{Kind, Marker, PlateMarker, PlateShape};
 use super::ngff::Document;
 use super::pages::Pages;
 use super::reader::StoreReader;
+use super::sharding::Sharding;
 use super::standing::files_of;
 use super::stores::{SealedEntry, SealedId};
 use super::table::{
@@ -35,6 +36,8 @@ pub(super) struct Store {
     pub place: Arc<RwLock<RelPath>>,
     /// What its plate is, if it is one.
     pub shape: Option<PlateShape>,
+    /// Where the chunks of its fields are, if they are gathered in shards.
+    pub sharding: Option<Arc<Sharding>>,
     /// It is on disk.
     pub created: AtomicBool,
     /// It was removed while somebody held it.
@@ -113,6 +116,7 @@ impl Store {
         })?;
         if ground.writable {
             redo(ground, place, &dues);
+            Sharding::of(&state.marker).iter().for_each(|sharding| sharding.drop_empty(ground, place, &dues));
         }
         for (number, record) in records {
             if state.pages.home(record.id) == Some(number) {
@@ -126,6 +130,7 @@ impl Store {
         state.next_image = state.next_image.max(highest_group(ground, place)?);
         let store = Store::over(ground, (id, kind, version), shared, state);
         store.created.store(true, Ordering::Release);
+        super::companions::take_in(&store, &mut store.state.lock())?;
         Ok(Some(store))
     }
 
@@ -142,6 +147,7 @@ impl Store {
             kind,
             place,
             shape: state.marker.plate.as_ref().and_then(PlateMarker::shape),
+            sharding: Sharding::of(&state.marker),
             created: AtomicBool::new(false),
             gone: AtomicBool::new(false),
             reserved: AtomicUsize::new(0),
@@ -182,6 +188,7 @@ impl Store {
             place: self.place.clone(),
             version: self.version,
             arrays: Arc::from(record.arrays.as_slice()),
+            sharding: self.sharding.clone(),
         }
     }
 
@@ -239,8 +246,14 @@ impl State {
     /// Takes in a record that is on disk. One whose recipe is damaged keeps its names: reading it is an error.
     fn load(&mut self, ground: &Arc<Ground>, place: &Arc<RwLock<RelPath>>, version: Ngff, record: &Record) {
         let arrays = Arc::from(record.arrays.as_slice());
-        let reader =
-            StoreReader { ground: ground.clone(), store: self.marker.id, place: place.clone(), version, arrays };
+        let reader = StoreReader {
+            ground: ground.clone(),
+            store: self.marker.id,
+            place: place.clone(),
+            version,
+            arrays,
+            sharding: Sharding::of(&self.marker),
+        };
         let recipe = recipe_of(&reader, record);
         if let Err(e) = &recipe {
             tracing::error!("the recipe of {} in {} cannot be read: {e}", record.names[0], place.read());

@@ -8,10 +8,11 @@ use super::store::Store;
 /// Brings the metadata of a plate to rest: the time axis is as long as the series, display windows are those of all
 /// planes.
 pub(super) fn tidy(store: &Arc<Store>) -> io::Result<()> {
+    let mut state = store.state.lock();
+    // Under the lock: the last file may be leaving just now, and the store with it.
     if !store.is_created() || store.is_gone() {
         return Ok(());
     }
-    let mut state = store.state.lock();
     let Some(mut plate) = state.marker.plate.clone() else { return Ok(()) };
     let longer = plate.extent_t.filter(|extent| *extent > state.times_used.max(1));
     if longer.is_none() && !state.windows_moved {
@@ -19,7 +20,7 @@ pub(super) fn tidy(store: &Arc<Store>) -> io::Result<()> {
     }
     if longer.is_some() {
         plate.extent_t = Some(state.times_used.max(1));
-        state.images.keys().try_for_each(|path| store.put_field_arrays(&plate, path))?;
+        store.put_fields_arrays(&plate, state.images.keys(), None)?;
     }
     state.marker.plate = Some(plate.clone());
     store.put_marker(&state)?;

@@ -83,7 +83,12 @@ fn open_vfs(
     let tmpfs = parts.place.map(|place| directory(place.root.as_fd(), ".")).transpose()?;
     let gauge = SystemGauge::new(tmpfs, directory(root, ".")?, Box::new(move || probe.resident()));
     let budget = Budget::new(Box::new(gauge), parts.limit.bytes, parts.config.memory.high, parts.config.memory.low);
-    let stores = Zarr::new(directory(root, ".")?, parts.workspace.chunks()?, &parts.config.zarr, &[])?;
+    let stores = Zarr::new(
+        directory(root, ".")?,
+        parts.workspace.chunks()?,
+        &parts.config.zarr,
+        &parts.config.zarr.plate_patterns(),
+    )?;
     let (vfs, recovered) = Vfs::new(vfs::Parts {
         disk: Disk::new(directory(root, ".")?, staging),
         memory,

@@ -65,7 +65,7 @@ impl Index {
 
     fn close(&mut self, name: &str, text: &str) {
         let count = || text.trim().parse().ok();
-        let length = || number(text).map(|length| micrometres(length, self.unit.as_deref()));
+        let length = || micrometres(number(text)?, self.unit.as_deref());
         match name {
             "Plate" => self.in_plate = false,
             "PlateRows" => self.rows = self.rows.or(count()),

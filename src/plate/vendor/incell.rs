@@ -58,7 +58,7 @@ impl Stack {
             }
             "ObjectiveCalibration" => {
                 let unit = element.attribute("unit");
-                let size = |name| Some(micrometres(element.number(name)?, unit.as_deref()));
+                let size = |name| micrometres(element.number(name)?, unit.as_deref());
                 self.meta.pixel(size("pixel_width"), size("pixel_height"));
             }
             "offset_point" => {

@@ -55,15 +55,15 @@ pub(super) fn seconds(time: &str) -> Option<f64> {
     Some(days as f64 * 86_400.0 + hour * 3600.0 + minute * 60.0 + second)
 }
 
-/// Micrometres of a length in the unit that is named; µm where none is.
-pub(super) fn micrometres(length: f64, unit: Option<&str>) -> f64 {
-    length
-        * match unit.map(str::trim) {
-            Some("m") => 1e6,
-            Some("mm") => 1e3,
-            Some("nm") => 1e-3,
-            _ => 1.0,
-        }
+/// Micrometres of a length in the unit that is named; µm where none is. `None` where that is more than a number holds.
+pub(super) fn micrometres(length: f64, unit: Option<&str>) -> Option<f64> {
+    let factor = match unit.map(str::trim) {
+        Some("m") => 1e6,
+        Some("mm") => 1e3,
+        Some("nm") => 1e-3,
+        _ => 1.0,
+    };
+    Some(length * factor).filter(|length| length.is_finite())
 }
 
 #[cfg(test)]
@@ -91,6 +91,13 @@ mod tests {
         assert_eq!(decode("aµ".as_bytes().get(..2).expect("two bytes")), "a");
         assert_eq!(decode(b"\xFF\xFE<\0x"), "<");
         assert_eq!(decode(b""), "");
+    }
+
+    #[test]
+    fn a_length_beyond_all_numbers_is_none() {
+        assert_eq!(micrometres(2.0, Some(" m ")), Some(2e6));
+        assert_eq!(micrometres(-1e308, Some("m")), None);
+        assert_eq!(micrometres(1e308, None), Some(1e308));
     }
 
     #[test]

@@ -143,6 +143,13 @@ mod tests {
     }
 
     #[test]
+    fn an_axis_that_is_named_twice_is_taken_once() {
+        let pixels = PIXELS.replace("XYCZT", "XYTTZC");
+        let stated = ome(&format!(r#"<Image>{pixels}</Pixels></Image>"#));
+        assert_eq!(stated.images[0].axes, [(Axis::Channel, 2), (Axis::Depth, 3), (Axis::Time, 4)]);
+    }
+
+    #[test]
     fn planes_given_one_by_one_may_come_in_any_order_of_elements() {
         let planes: String = (0..24)
             .rev()

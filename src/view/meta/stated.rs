@@ -125,7 +125,7 @@ impl Stated {
                 set(&mut meta.axes, number, stated.axes.clone());
             }
             set(&mut meta.names, number, stated.name.clone());
-            set(&mut meta.calibration, number, stated.calibration);
+            set(&mut meta.calibration, number, stated.calibration.sensible());
             set(&mut meta.channels, number, stated.channels.clone());
         }
         meta

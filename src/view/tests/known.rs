@@ -193,6 +193,17 @@ fn planes_that_are_not_there_are_not_believed() {
 }
 
 #[test]
+fn sizes_that_no_number_holds_are_not_taken() {
+    let text = "ImageJ=1.53t\nimages=2\nslices=2\nunit=m\nspacing=1e308\nfinterval=1e308\ntunit=h\n";
+    let layout = round_trip(&file(vec![PAGE; 2], text).write().bytes, 1000).unwrap().0;
+    let calibration = layout.meta.calibration[0];
+    assert_eq!((calibration.z, calibration.t), (None, None));
+    let layout = round_trip(&file(vec![PAGE; 2], &text.replace("308", "3")).write().bytes, 1000).unwrap().0;
+    let calibration = layout.meta.calibration[0];
+    assert_eq!((calibration.z, calibration.t), (Some(1e9), Some(3.6e6)));
+}
+
+#[test]
 fn a_metamorph_stack_has_as_many_planes_as_its_tag_has_values() {
     let layout = planned(&with(&[(279, 4, 1, 16), (33_629, 5, 2, 0)]));
     assert_eq!(layout.arrays[0].planes, 2);

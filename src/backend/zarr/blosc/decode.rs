@@ -159,6 +159,16 @@ impl<S: Stored> Frame<S> {
         start..(start + u64::from(self.header.blocksize)).min(self.decoded_len())
     }
 
+    /// How many bytes it takes.
+    pub fn stored_len(&self) -> u64 {
+        u64::from(self.header.cbytes)
+    }
+
+    /// Whether all bytes are stored as they are.
+    pub fn is_stored(&self) -> bool {
+        self.header.stored
+    }
+
     /// The filter that its blocks have.
     pub fn filter(&self) -> Filter {
         if self.header.stored { Filter::None } else { self.header.filter }

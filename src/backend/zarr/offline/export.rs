@@ -44,6 +44,8 @@ pub fn export(store: &Offline, dest: &Path, progress: &mut Progress<'_>) -> Expo
                 done.files += entry.names.len() as u64;
                 done.bytes += entry.size;
             }
+            // What the system says stands for itself.
+            Err(TableError::Io(e)) => done.failed.push((first.clone(), e.to_string())),
             Err(e) => done.failed.push((first.clone(), e.to_string())),
         }
         if !progress(done.files, done.bytes) {

@@ -98,6 +98,31 @@ fn a_damaged_chunk_costs_its_file_alone() {
 }
 
 #[test]
+fn lost_bits_are_damage_wherever_they_are_in_a_compressed_chunk() {
+    let made = made(Version::V2, false);
+    let whole = fs::read(made.chunk(4)).unwrap();
+    for at in (0..whole.len()).step_by(whole.len() / 8) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x40;
+        fs::write(made.chunk(4), &bytes).unwrap();
+        let found = made.check();
+        assert!(matches!(&found[..], [Finding::Damaged { .. }]), "byte {at} of {}: {found:?}", whole.len());
+    }
+    let done = accept(&made.open()).unwrap();
+    assert_eq!((done.files.len(), done.refused.len()), (0, 1), "{done:?}");
+}
+
+#[test]
+fn pixels_that_do_not_compress_count_as_changed_when_they_differ() {
+    let made = made(Version::V2, false);
+    let mut bytes = fs::read(made.chunk(3)).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    fs::write(made.chunk(3), &bytes).unwrap();
+    assert!(matches!(&made.check()[..], [Finding::Changed { .. }]), "{:?}", made.check());
+}
+
+#[test]
 fn a_missing_chunk_is_told_and_not_accepted() {
     let made = made(Version::V3, false);
     fs::remove_file(made.chunk(3)).unwrap();

@@ -20,6 +20,13 @@ pub struct Mode {
     pub interleave: Option<Interleave>,
 }
 
+impl Mode {
+    /// Whether `len` bytes have the same number of bytes for each sample of a pixel.
+    fn divides(&self, len: u64) -> bool {
+        self.interleave.is_none_or(|interleave| len.checked_rem(interleave.samples.into()) == Some(0))
+    }
+}
+
 /// The literal bytes of a file: what is not pixels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Literals {
@@ -184,8 +191,16 @@ impl Recipe {
             Origin::Literal(_) => true,
             Origin::Chunk { chunk, mode, .. } => chunk < self.chunks.len() as u64 && (mode as usize) < self.modes.len(),
         };
-        let all = self.segments.extremes().all(inside);
-        if all { Ok(()) } else { Err(FormatError::Malformed("a segment lies in no chunk")) }
+        if !self.segments.extremes().all(inside) {
+            return Err(FormatError::Malformed("a segment lies in no chunk"));
+        }
+        // A pixel costs as many reads as it has samples: a segment of a part of one would cost them for each byte.
+        let whole = |piece: super::segments::Piece| match piece.origin {
+            Origin::Literal(_) => true,
+            Origin::Chunk { mode, .. } => self.modes.get(mode as usize).is_some_and(|mode| mode.divides(piece.len)),
+        };
+        let all = self.segments.extremes().all(whole);
+        if all { Ok(()) } else { Err(FormatError::Malformed("a segment ends within a pixel")) }
     }
 }
 

@@ -369,6 +369,19 @@ fn a_full_page_takes_no_more_and_a_smaller_record_still_fits() {
 }
 
 #[test]
+fn a_segment_of_a_part_of_a_pixel_is_refused() {
+    let arrays = [array("0", &[4, 32])];
+    for (samples, len, sound) in [(3, 6, true), (3, 7, false), (65_535, 1, false), (65_535, 131_070, true)] {
+        let mode = Mode { swap: false, interleave: Some(Interleave { samples, sample_stride: 0 }) };
+        let mut chunks = ChunkList::default();
+        chunks.push(ChunkRef { array: 0, coords: &[0, 0], stored: 9, checks: &[1] });
+        let segments = Segments::new([(len, Some((0, 0, 0)))]).unwrap();
+        let recipe = Recipe { chunks, modes: vec![mode], segments, literals: Literals::Inline(Vec::new()) };
+        assert_eq!(Recipe::decode(&recipe.encode(), len, &arrays).is_ok(), sound, "{len} bytes of {samples} samples");
+    }
+}
+
+#[test]
 fn a_later_version_is_left_alone() {
     let mut body = record(1, b"a", Vec::new()).encode();
     body[0] = 2;

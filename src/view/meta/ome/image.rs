@@ -51,7 +51,13 @@ impl Image {
             'T' => Some((Axis::Time, size("SizeT"))),
             _ => None,
         };
-        self.sizes = order.chars().skip(2).filter_map(axis).collect();
+        self.sizes.clear();
+        for (axis, size) in order.chars().skip(2).filter_map(axis) {
+            // An order that names an axis twice is none, and no image has two axes of one kind.
+            if self.sizes.iter().all(|&(known, _)| known != axis) {
+                self.sizes.push((axis, size));
+            }
+        }
         let length = |name: &str| {
             let value = attribute(element, name).as_deref().and_then(unit::number)?;
             let factor = attribute(element, &format!("{name}Unit")).map_or(Some(1.0), |unit| unit::micrometres(&unit));
