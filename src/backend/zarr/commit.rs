@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::batch::{Held, Planned, no_space};
 use super::ground::{StagedChunk, below};
 use super::marker::Kind;
+use super::plan::ImagePlan;
 use super::remove::{self, remove_record};
 use super::reshard::{Reshard, StagedShard};
 use super::standing::files_of;
@@ -147,12 +148,17 @@ fn commit_store(
         commit_owner(store, &mut state, &owner, files, replaced, held, &mut answers);
     }
     drop_phantoms(store, &mut state);
+    trim(store, images, &answers);
+    answers
+}
+
+/// Arrays of files that replaced others may be smaller now.
+fn trim(store: &Store, images: Vec<(Ticket, Vec<ImagePlan>)>, answers: &[Answer]) {
     let sealed = |ticket| answers.iter().any(|(other, answer)| *other == ticket && answer.is_ok());
     let images: Vec<_> = images.into_iter().filter(|(ticket, _)| sealed(*ticket)).flat_map(|(_, all)| all).collect();
     if let Err(e) = super::grow::trim_images(store, &images) {
         tracing::warn!("an array of the store {} says that it is larger than it is: {e}", store.place());
     }
-    answers
 }
 
 /// Makes what the files need: the store, arrays, groups.

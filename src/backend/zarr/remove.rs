@@ -150,6 +150,12 @@ fn drop_groups(store: &Store, state: &State, empty: &[String]) -> io::Result<()>
             }
         }
     }
+    drop_dirs(store, state, empty)
+}
+
+/// Removes the directories of images that no record uses, and of wells and rows that have no other.
+fn drop_dirs(store: &Store, state: &State, empty: &[String]) -> io::Result<()> {
+    let wells: HashSet<_> = empty.iter().filter_map(|image| parse_field(image)).map(|(well, _)| well).collect();
     let place = store.place();
     for image in empty {
         store.drop_image(image, LEVELS_MOST)?;
@@ -165,9 +171,15 @@ fn drop_groups(store: &Store, state: &State, empty: &[String]) -> io::Result<()>
 
 /// Removes a store that was to be made for files of which none was sealed.
 pub(super) fn drop_unborn(store: &Store) -> io::Result<()> {
-    let state = store.state.lock();
+    let mut state = store.state.lock();
     let unused = state.entries.is_empty() && store.reserved.load(Ordering::Acquire) == 0;
-    if unused && store.ground.files.tree().find(&store.place())?.is_some() { drop_store(store) } else { Ok(()) }
+    if !unused || store.ground.files.tree().find(&store.place())?.is_none() {
+        return Ok(());
+    }
+    // On a full disk what says that they are there could not be changed before.
+    let images: Vec<String> = std::mem::take(&mut state.images).into_keys().collect();
+    drop_dirs(store, &state, &images)?;
+    drop_store(store)
 }
 
 /// Removes a store that has no records. What others put into it stays, in a group that is no plate any more.

@@ -40,6 +40,10 @@ pub(super) struct Standing {
 impl Standing {
     /// The version of `subject` in `store` that its new one replaces, if it can be read.
     pub fn of(store: &Arc<Store>, subject: &Subject, names: &[RelPath]) -> Option<Standing> {
+        if store.sharding.is_some() {
+            // A shard that changes is written as a whole.
+            return None;
+        }
         let id = {
             let state = store.state.lock();
             let known = subject.replaces.filter(|id| id.store == store.id).map(|id| id.record);
