@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{self as sys, AtFlags, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 
-use crate::backend::{Access, ByteSource, Object, Tree, is_absent};
+use crate::backend::{Access, ByteSource, Object, Time, Times, Tree, is_absent};
 use crate::model::RelPath;
 
 /// How often a directory that vanishes under a rename is made again.
@@ -218,6 +218,19 @@ impl Files {
         }
         let made = sys::openat(&*dir, name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?;
         after_parent(&made, &dir, 0o777)
+    }
+
+    /// Does something that changes the names in `dir`, and gives it its modification time back: that a store comes or
+    /// goes beside its files is no news for those who look at the directory.
+    pub fn keeping_times<T>(&self, dir: &RelPath, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        let node = self.tree.node(dir)?;
+        let before = node.stat()?;
+        let done = act()?;
+        match node.set_times(Times { atime: Time::Keep, mtime: Time::At(before.mtime) }) {
+            // An ordinary user may write in a directory that is not theirs, but not set its times.
+            Err(e) if e.raw_os_error() != Some(libc::EPERM) => Err(e),
+            _ => Ok(done),
+        }
     }
 
     /// Removes a file, and the directories above it that became empty, up to but not including `stop`. `false` if

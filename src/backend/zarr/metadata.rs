@@ -30,7 +30,9 @@ impl Store {
         if self.is_created() {
             return Ok(());
         }
-        self.ground.files.make_dirs(&place)?;
+        let (files, base) = (&self.ground.files, self.base());
+        files.make_dirs(&base)?;
+        files.keeping_times(&base, || files.make_dirs(&place))?;
         edit_group(&self.ground, (&place, &place), self.version, |_| Ok(()))?;
         self.put_marker(state)?;
         super::readme::put(self)?;

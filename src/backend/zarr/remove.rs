@@ -204,10 +204,11 @@ fn drop_store(store: &Store) -> io::Result<()> {
         });
     }
     store.drop_documents(&place, &place)?;
-    match store.ground.files.tree().rmdir(&place) {
+    let files = &store.ground.files;
+    files.keeping_times(&store.base(), || match files.tree().rmdir(&place) {
         Err(e) if crate::backend::is_absent(&e) => Ok(()),
         removed => removed,
-    }
+    })
 }
 
 /// Removes one of our own groups with all that is in it.
