@@ -104,7 +104,13 @@ impl Vfs {
         }
         // A commit waits for the disk; nothing is worth no wait.
         let any = begun.iter().any(|result| result.is_ok());
-        let mut committed: HashMap<Ticket, _> = if any { batch.commit().into_iter().collect() } else { HashMap::new() };
+        let mut committed: HashMap<Ticket, _> = match any {
+            true => {
+                let _in_place = self.seals.in_place.read();
+                batch.commit().into_iter().collect()
+            }
+            false => HashMap::new(),
+        };
         let mut results = Vec::with_capacity(begun.len());
         for (inode, result) in inodes.iter().zip(begun) {
             results.push(result.and_then(|sealing| {
