@@ -25,10 +25,21 @@ impl Vfs {
         {
             // Not under the lock: a chunk may have to be decoded. The version is the same wherever it is.
             drop(content);
-            return Ok(source.read_at(buf, offset)?);
+            return source.read_at(buf, offset).map_err(|e| self.unreadable(&handle.inode, offset, buf.len(), e));
         }
         let object = content.object.as_ref().ok_or(Error::BadHandle)?;
         Ok(object.read_at(buf, offset)?)
+    }
+
+    /// A store cannot give bytes of a file: the store knows the chunk, and this the file.
+    fn unreadable(&self, inode: &Inode, offset: u64, len: usize, e: std::io::Error) -> Error {
+        let path = {
+            let _names = self.namespace.read();
+            inode.path()
+        };
+        let name = path.map_or_else(|| format!("the deleted file with inode {}", inode.ino), |path| path.to_string());
+        tracing::error!("{name}: bytes {offset} to {} cannot be read from its store: {e}", offset + len as u64);
+        e.into()
     }
 
     /// Writes all of `data` at `offset`. With `kill_suid` the writer may not keep set-id bits; with `sync` it is

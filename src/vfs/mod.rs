@@ -148,6 +148,9 @@ struct SealTables {
     plain: RwLock<Vec<RelPath>>,
     /// Files on disk that are to be sealed when they have come to rest.
     waiting: DashMap<u64, Arc<Inode>>,
+    /// Held for reading while stores are written, for writing while a directory is renamed: a commit knows its store by
+    /// its path. Taken before the namespace lock, never under it.
+    in_place: RwLock<()>,
 }
 
 /// A copy of a plain file in a store, of this version.

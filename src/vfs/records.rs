@@ -73,6 +73,24 @@ impl Vfs {
         if self.holds(id, &to) { Ok(()) } else { self.unseal_wholly(inode) }
     }
 
+    /// Where a directory is about to be renamed: waits for commits, and no other begins while the guard is held.
+    pub(super) fn keep_stores_in_place(
+        &self,
+        dir: &Arc<Inode>,
+        name: &Name,
+        to_dir: &Arc<Inode>,
+        to_name: &Name,
+    ) -> Option<parking_lot::RwLockWriteGuard<'_, ()>> {
+        self.stores.as_ref()?;
+        let is_dir = {
+            let _names = self.namespace.read();
+            let is_dir =
+                |found: Result<(Arc<Inode>, _)>| found.is_ok_and(|(inode, _)| inode.kind == FileKind::Directory);
+            is_dir(self.find(dir, name, false)) || is_dir(self.find(to_dir, to_name, false))
+        };
+        is_dir.then(|| self.seals.in_place.write())
+    }
+
     fn holds(&self, id: SealedId, name: &RelPath) -> bool {
         self.stores.as_ref().is_some_and(|stores| stores.holds_name(id, name))
     }

@@ -75,6 +75,7 @@ impl Vfs {
         if mode == RenameMode::Replace {
             self.go_home_first(&from_dir, name, &to_dir, new_name)?;
         }
+        let _in_place = self.keep_stores_in_place(&from_dir, name, &to_dir, new_name);
         let replaced = {
             let _names = self.namespace.write();
             let from = self.end(from_dir, name)?;

@@ -104,7 +104,13 @@ impl Vfs {
         }
         // A commit waits for the disk; nothing is worth no wait.
         let any = begun.iter().any(|result| result.is_ok());
-        let mut committed: HashMap<Ticket, _> = if any { batch.commit().into_iter().collect() } else { HashMap::new() };
+        let mut committed: HashMap<Ticket, _> = match any {
+            true => {
+                let _in_place = self.seals.in_place.read();
+                batch.commit().into_iter().collect()
+            }
+            false => HashMap::new(),
+        };
         let settle = |result: std::result::Result<Sealing, MoveError>| {
             let sealing = result?;
             let answer = committed.remove(&sealing.ticket);

@@ -101,7 +101,10 @@ impl Vfs {
             self.stop_waiting(batch);
         }
         if let Some(stores) = &self.stores
-            && let Err(e) = stores.tidy()
+            && let Err(e) = {
+                let _in_place = self.seals.in_place.read();
+                stores.tidy()
+            }
         {
             tracing::warn!("a store could not be put in order yet: {e}");
         }

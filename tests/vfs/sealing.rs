@@ -520,3 +520,25 @@ fn a_file_that_is_deleted_or_renamed_while_it_is_sealed_does_not_come_back_after
     kernel.vfs.seal_rested();
     assert!(seen.load(Ordering::Acquire));
 }
+
+#[test]
+fn a_directory_is_not_renamed_under_a_commit() {
+    let world = Arc::new(sealing_world!());
+    let kernel = with_sealed(&world);
+    kernel.write("d/b", &image(5)).expect("writes");
+    let renaming = Arc::new(parking_lot::Mutex::new(None));
+    let (vfs, told) = (kernel.vfs.clone(), renaming.clone());
+    world.shelf.behind_commit(move || {
+        let thread = std::thread::spawn(move || {
+            Kernel::new(vfs).rename("d", "e", RenameMode::Replace).expect("renames");
+        });
+        // Long enough for a rename that does not wait.
+        std::thread::sleep(Duration::from_millis(200));
+        assert!(!thread.is_finished(), "the commit writes to the directory still");
+        *told.lock() = Some(thread);
+    });
+    world.clock.advance(Duration::from_secs(11));
+    assert_eq!(kernel.vfs.seal_rested(), 1);
+    renaming.lock().take().expect("a commit was made").join().expect("renames in the end");
+    assert_eq!(world.shelf.names(), ["e/a", "e/b"]);
+}

@@ -27,8 +27,8 @@ def restore_module():
 
 
 class Looker:
-    def __init__(self, store):
-        self.store, self.problems = store, []
+    def __init__(self, store, at_rest):
+        self.store, self.at_rest, self.problems = store, at_rest, []
 
     def wrong(self, path, what):
         self.problems.append(f"{self.store.name}/{path}: {what}")
@@ -63,7 +63,8 @@ class Looker:
             self.collection()
         elif "multiscales" in said:
             self.image("", said)
-        else:
+        elif self.at_rest:
+            # What is being made says last what it is, and what is being removed says it no more.
             self.wrong("", "is neither plate nor collection nor image")
         return self.problems
 
@@ -138,9 +139,9 @@ class Looker:
             self.wrong(path, "is not a whole chunk")
 
 
-def invalid(store):
-    """What would trouble a reader of a store of NGFF 0.4, a line each."""
-    return Looker(store).look()
+def invalid(store, at_rest=True):
+    """What would trouble a reader of a store of NGFF 0.4, a line each; not `at_rest`: it may be being made or removed."""
+    return Looker(store, at_rest).look()
 
 
 # ---- tables
