@@ -322,7 +322,15 @@ impl Vfs {
     /// Removes a record whose file has lost its last name, or has another home now. What fails is tried again when
     /// the store is next read.
     pub(super) fn remove_sealed(&self, id: SealedId) {
-        self.seals.by_id.remove(&id);
+        // Whoever read the stores between a commit and the moment at which its file, deleted meanwhile, gave the record
+        // up, has made a stub of it.
+        if let Some((_, ghost)) = self.seals.by_id.remove(&id)
+            && ghost.is_absent()
+            && ghost.sealed_id() == Some(id)
+            && let Err(e) = self.drop_stub(&ghost)
+        {
+            tracing::error!("a name of a sealed file that is not needed any more stays: {e}");
+        }
         self.seals.dropped.insert(id);
         let removed = self.stores().and_then(|stores| Ok(stores.remove(id)?));
         match removed {
