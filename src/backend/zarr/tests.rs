@@ -176,7 +176,7 @@ fn a_chunk_of_a_shard_is_replaced_and_the_others_stay() {
     let array = ChunkArray::new(spec(Version::V3, true)).unwrap();
     let dir = rel("a");
     write(&place.files, &array, &dir);
-    let path = dir.join("c".as_ref()).join("0".as_ref()).join("0".as_ref()).join("0".as_ref());
+    let path = dir.join("c.0.0.0".as_ref());
     let old = place.files.open(&path).unwrap().unwrap();
     let shard = Shard::open(&old, array.slots().unwrap()).unwrap();
     let slot = |index: [u64; 3]| array.place(&index).unwrap().slot.unwrap();
