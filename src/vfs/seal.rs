@@ -104,13 +104,9 @@ impl Vfs {
         }
         // A commit waits for the disk; nothing is worth no wait.
         let any = begun.iter().any(|result| result.is_ok());
-        let mut committed: HashMap<Ticket, _> = match any {
-            true => {
-                let _in_place = self.seals.in_place.read();
-                batch.commit().into_iter().collect()
-            }
-            false => HashMap::new(),
-        };
+        // Until the files know of their records: whoever reads the stores in between would take them for files.
+        let in_place = any.then(|| self.seals.in_place.read());
+        let mut committed: HashMap<Ticket, _> = if any { batch.commit().into_iter().collect() } else { HashMap::new() };
         let mut results = Vec::with_capacity(begun.len());
         for (inode, result) in inodes.iter().zip(begun) {
             results.push(result.and_then(|sealing| {
@@ -130,6 +126,7 @@ impl Vfs {
                 }
             }));
         }
+        drop(in_place);
         let missed: Vec<bool> = guards.iter().map(|guard| guard.is_none()).collect();
         drop(guards);
         if wait {
