@@ -4,7 +4,7 @@
 //! whether a rename was under way. Nothing is copied here: a mount is ready as soon as the tree has been read.
 
 use std::collections::{HashMap, HashSet};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -224,21 +224,34 @@ impl Vfs {
         if let Some(sealed) = remembered.sealed.get(&attr.ino) {
             self.remember_sealed(&inode, sealed.id, attr.atime);
         }
+        let is_unheld = || Ok(lease::is_unheld(&tree.open(path, Access::Read)?)?);
+        self.recover_name(&inode, (dir, name), verdict, is_unheld, &attr)
+    }
+
+    /// Notes a name of a file in memory, and what is known of its home.
+    fn recover_name(
+        &self,
+        inode: &Arc<Inode>,
+        (dir, name): (&Arc<Inode>, &OsStr),
+        verdict: Verdict,
+        is_unheld: impl FnOnce() -> Result<bool>,
+        attr: &Attr,
+    ) -> Result<()> {
         match verdict {
             // Through a handle or mapping that outlived the daemon it can change, and nobody would tell us.
-            Verdict::Clean(over) if !lease::is_unheld(&tree.open(path, Access::Read)?)? => {
+            Verdict::Clean(over) if !is_unheld()? => {
                 inode.add_name(dir, name, Some(over));
                 inode.dirty.store(true, Ordering::Release);
                 inode.opens.lock().kernel_written = true;
             }
             Verdict::Clean(over) => {
                 inode.add_name(dir, name, Some(over));
-                self.count_clean(&inode, attr.blocks * 512);
+                self.count_clean(inode, attr.blocks * 512);
             }
             Verdict::Dirty(over) => {
                 inode.add_name(dir, name, over);
                 inode.dirty.store(true, Ordering::Release);
-                self.uncount_clean(&inode);
+                self.uncount_clean(inode);
             }
             Verdict::Outdated => {}
         }

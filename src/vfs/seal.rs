@@ -22,7 +22,7 @@ use super::sealed::Sealed;
 use super::{Error, Goal, Kept, MoveError, Result, Vfs};
 use crate::backend::zarr::{Batch, SealError, SealedId, Subject, Ticket};
 use crate::backend::{Access, Backend, Expected, Object, PublishError, Time, Times};
-use crate::config::Originals;
+use crate::config::{Originals, SealAs};
 use crate::model::{Attr, FileKind, Identity, RelPath, Tier, Timestamp};
 
 /// A file on its way into a store.
@@ -107,25 +107,12 @@ impl Vfs {
         // Until the files know of their records: whoever reads the stores in between would take them for files.
         let in_place = any.then(|| self.seals.in_place.read());
         let mut committed: HashMap<Ticket, _> = if any { batch.commit().into_iter().collect() } else { HashMap::new() };
-        let mut results = Vec::with_capacity(begun.len());
-        for (inode, result) in inodes.iter().zip(begun) {
-            results.push(result.and_then(|sealing| {
-                let sealed = match committed.remove(&sealing.ticket) {
-                    Some(Ok(id)) => self.settle_sealed(&sealing, id, reason),
-                    Some(Err(e)) => Err(self.not_sealed(inode, e)),
-                    None => Err(MoveError::NotThere),
-                };
-                self.end_copy(inode);
-                // Our own descriptor would look like somebody's who holds the file.
-                drop(sealing);
-                match sealed.map(|()| if inode.is_sealed() { self.drop_pages(inode) } else { Ok(()) }) {
-                    // It is safe in the store; where somebody holds it, its copy in memory stays for now.
-                    Ok(Err(MoveError::Held)) if goal == Goal::Clean => Ok(()),
-                    Ok(dropped) => dropped,
-                    Err(e) => Err(e),
-                }
-            }));
-        }
+        let settle = |result: std::result::Result<Sealing, MoveError>| {
+            let sealing = result?;
+            let answer = committed.remove(&sealing.ticket);
+            self.end_seal(sealing, answer, goal, reason)
+        };
+        let mut results: Vec<Moved> = begun.into_iter().map(settle).collect();
         drop(in_place);
         let missed: Vec<bool> = guards.iter().map(|guard| guard.is_none()).collect();
         drop(guards);
@@ -137,6 +124,32 @@ impl Vfs {
             }
         }
         results
+    }
+
+    /// What the store answered, taken over.
+    fn end_seal(
+        &self,
+        sealing: Sealing,
+        answer: Option<std::result::Result<SealedId, SealError>>,
+        goal: Goal,
+        reason: Reason,
+    ) -> Moved {
+        let inode = sealing.inode.clone();
+        let sealed = match answer {
+            Some(Ok(id)) => self.settle_sealed(&sealing, id, reason),
+            Some(Err(e)) => Err(self.not_sealed(&inode, e)),
+            None => Err(MoveError::NotThere),
+        };
+        self.end_copy(&inode);
+        // Our own descriptor would look like somebody's who holds the file.
+        drop(sealing);
+        sealed?;
+        match self.drop_pages(&inode) {
+            _ if !inode.is_sealed() => Ok(()),
+            // It is safe in the store; where somebody holds it, its copy in memory stays for now.
+            Err(MoveError::Held) if goal == Goal::Clean => Ok(()),
+            dropped => dropped,
+        }
     }
 
     /// Reads and encodes all files, several at a time.
@@ -205,6 +218,7 @@ impl Vfs {
             return Err(Error::Busy("it has several names on disk, of which not all are known").into());
         }
         let originals = self.originals(first);
+        let labels = self.router.decide(first).seal_as == SealAs::Labels;
         Ok(Subject {
             attr,
             xattrs: source.xattrs().all()?,
@@ -212,6 +226,7 @@ impl Vfs {
             originals,
             found: if tier == Tier::Disk { Some(attr.identity()) } else { self.plain_copy(inode) },
             names,
+            labels,
         })
     }
 
@@ -284,10 +299,12 @@ impl Vfs {
         if changed {
             return Ok(());
         }
-        Ok(match inode.in_mirror() {
-            true => self.seal_in_memory(inode, id, &sealing.source)?,
-            false => self.seal_from_disk(inode, id, sealing, opens.total)?,
-        })
+        if inode.in_mirror() {
+            self.seal_in_memory(inode, id, &sealing.source)?;
+        } else {
+            self.seal_from_disk(inode, id, sealing, opens.total)?;
+        }
+        Ok(())
     }
 
     fn originals_of(&self, inode: &Inode) -> Originals {

@@ -1,5 +1,7 @@
 //! Making the files of stores known by name, and letting go of them.
 
+use std::collections::HashSet;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -9,9 +11,12 @@ use super::journal::Record;
 use super::sealed::{Sealed, set_attributes};
 use super::{Result, Vfs};
 use crate::backend::zarr::{SealedEntry, SealedId, Stores};
-use crate::backend::{Expected, PublishError};
+use crate::backend::{Access, ByteSource, Expected, PublishError};
 use crate::config::Originals;
 use crate::model::{Attr, FileKind, RelPath, Tier};
+
+/// Two files are compared in steps of so many bytes.
+const COMPARED: usize = 1 << 20;
 
 /// Stores that others make or remove are noticed after this many milliseconds.
 const LOOK_AGAIN: u64 = 1000;
@@ -57,10 +62,11 @@ impl Vfs {
                 return Ok(());
             }
         };
+        let proven = self.proven(&entries, stores);
         let _names = self.namespace.write();
         self.drop_vanished(&path);
         for entry in entries {
-            if let Err(e) = self.make_stub(&entry) {
+            if let Err(e) = self.make_stub(&entry, &proven) {
                 tracing::error!("{:?} is sealed in a store in {path}, but cannot be shown: {e}", entry.names);
             }
         }
@@ -127,7 +133,7 @@ impl Vfs {
     }
 
     /// Gives a sealed file its names, with attributes and no bytes. Hold the namespace lock for writing.
-    fn make_stub(&self, entry: &SealedEntry) -> Result<()> {
+    fn make_stub(&self, entry: &SealedEntry, proven: &HashSet<SealedId>) -> Result<()> {
         // Deleted, perhaps, since the stores were read.
         let gone = self.stores()?.stored_at(entry.id).is_none();
         if gone || self.sealed_inode(entry.id).is_some() {
@@ -139,7 +145,7 @@ impl Vfs {
         }
         let mut names = Vec::new();
         for path in &entry.names {
-            if self.is_free(path, entry)? {
+            if self.is_free(path, entry, proven)? {
                 names.push(path.clone());
             }
         }
@@ -203,9 +209,47 @@ impl Vfs {
         self.inodes.settle(attr.ino, inode.clone());
     }
 
+    /// Of sealed files beside which the plain file still lies that they were sealed from, those that read back equal.
+    /// After a loss of power the chunks may be gone that the record tells of: then the plain file is all there is. Not
+    /// under the namespace lock.
+    fn proven(&self, entries: &[SealedEntry], stores: &dyn Stores) -> HashSet<SealedId> {
+        let mut proven = HashSet::new();
+        for entry in entries.iter().filter(|entry| entry.found.is_some()) {
+            for path in &entry.names {
+                match self.reads_back(path, entry, stores) {
+                    None => {}
+                    Some(Ok(true)) => drop(proven.insert(entry.id)),
+                    Some(Ok(false)) => {
+                        tracing::error!(
+                            "{path}: what its store has differs from the plain file, which is kept and shown"
+                        );
+                    }
+                    Some(Err(e)) => {
+                        tracing::error!("{path}: its store cannot be read ({e}), so the plain file is kept and shown");
+                    }
+                }
+            }
+        }
+        proven
+    }
+
+    /// Whether the plain file at `path` and what was sealed from it are equal; `None` if it is not there any more.
+    fn reads_back(&self, path: &RelPath, entry: &SealedEntry, stores: &dyn Stores) -> Option<io::Result<bool>> {
+        let plain = self.disk.tree().open(path, Access::Read).ok()?;
+        if plain.stat().ok().map(|attr| attr.identity()) != entry.found || self.keeps_plain(path) {
+            return None;
+        }
+        Some(stores.open(entry.id).and_then(|sealed| is_equal(&plain, &*sealed)))
+    }
+
+    /// Whether plain files at `path` stay beside what was sealed from them.
+    fn keeps_plain(&self, path: &RelPath) -> bool {
+        self.read_only || self.originals(path) == Originals::Keep
+    }
+
     /// Whether a sealed file can have this name. A plain file that lies there is newer, or it is the one that was
     /// sealed and was about to be removed.
-    fn is_free(&self, path: &RelPath, entry: &SealedEntry) -> Result<bool> {
+    fn is_free(&self, path: &RelPath, entry: &SealedEntry, proven: &HashSet<SealedId>) -> Result<bool> {
         if let Some(memory) = &self.memory
             && memory.tree().find(path)?.is_some()
         {
@@ -219,9 +263,12 @@ impl Vfs {
             tracing::warn!("{path}: a plain file has the name of a sealed one; the plain one is shown");
             return Ok(false);
         }
-        if self.originals(path) == Originals::Keep || self.read_only {
+        if self.keeps_plain(path) {
             let (inode, attr) = self.walk(path)?;
             self.keep_original(&inode, entry.id, &attr);
+            return Ok(false);
+        }
+        if !proven.contains(&entry.id) {
             return Ok(false);
         }
         self.disk.tree().unlink(path)?;
@@ -289,4 +336,23 @@ impl Vfs {
             Err(e) => tracing::error!("a sealed file that is not needed any more stays in its store: {e}"),
         }
     }
+}
+
+/// Whether two files have the same bytes.
+fn is_equal(one: &dyn ByteSource, other: &dyn ByteSource) -> io::Result<bool> {
+    let size = one.size()?;
+    if other.size()? != size {
+        return Ok(false);
+    }
+    let (mut left, mut right) = (vec![0; COMPARED], vec![0; COMPARED]);
+    let mut at = 0;
+    while at < size {
+        let len = COMPARED.min(usize::try_from(size - at).unwrap_or(COMPARED));
+        let (left, right) = (&mut left[..len], &mut right[..len]);
+        if one.read_at(left, at)? != len || other.read_at(right, at)? != len || left != right {
+            return Ok(false);
+        }
+        at += len as u64;
+    }
+    Ok(true)
 }

@@ -33,15 +33,17 @@ pub(super) fn layout(headers: &mut Headers<'_>) -> Result<Layout, Refusal> {
     let Some(array) = plane.array(planes, Role::Full(0)) else {
         return unsupported("its rows are too long, or it is empty".to_owned());
     };
+    // Looked at before the runs are made: a short file may promise a million of them.
+    let data = plane.values().saturating_mul(plane.dtype.size() as u64).saturating_mul(planes);
+    if data > headers.size().saturating_sub(start + len) {
+        return Err(Refusal::Malformed("it is shorter than its npy header says".to_owned()));
+    }
     let mut runs = Runs::new(header.big_endian);
     let sample = (plane.samples == 1).then_some(0);
     let mut offset = start + len;
     for number in 0..planes {
         let chunk = ChunkIndex { array: 0, plane: number, row: 0, column: 0 };
         offset = runs.rows(&array, chunk, sample, 0..array.height, offset)?;
-        if offset > headers.size() {
-            return Err(Refusal::Malformed("it is shorter than its npy header says".to_owned()));
-        }
     }
     let size = headers.size();
     Ok(Layout { size, arrays: vec![array], segments: runs.into_segments(size)?, meta: ImageMeta::silent(1) })
@@ -191,6 +193,8 @@ mod tests {
         assert!(refusal("'<u2'", "False", "()").contains("fewer than two axes"));
         assert!(refusal("'<u2'", "False", "(0, 4, 4)").contains("empty"));
         assert!(refusal("'<u2'", "False", "(100, 100)").contains("shorter"));
+        // Millions of chunks, none of which is there.
+        assert!(refusal("'<f4'", "False", "(899999999993, 6, 4)").contains("shorter"));
         let most = u64::MAX;
         assert!(refusal("'<u2'", "False", &format!("({most}, {most}, 4, 4)")).contains("cannot be counted"));
         assert!(refusal("'<u2'", "False", &format!("({most}, {most}, {most})")).contains("too long"));

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{self as sys, Mode, OFlags};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen};
+use scopefs::backend::zarr::{Stores, Zarr};
 use scopefs::backend::{Disk, Memory};
 use scopefs::model::ManualClock;
 use scopefs::route;
@@ -108,6 +109,19 @@ impl World {
 
     /// A file system over the workspace and whatever the memory tier holds.
     pub fn mount(&self) -> (Arc<Vfs>, Recovered) {
+        self.mount_over(self.setup.sealing.then(|| ShelfStores::boxed(&self.shelf)))
+    }
+
+    /// The stores as they lie in the workspace.
+    pub fn zarr(&self) -> Zarr {
+        std::fs::create_dir_all(self.path(".scopefs/chunks")).expect("the staging directory");
+        let open = |path: &str| std::fs::File::open(self.path(path)).expect("the workspace opens").into();
+        let config = scopefs::config::Zarr::default();
+        Zarr::new(open("."), Some(open(".scopefs/chunks")), &config, &[]).expect("the stores open")
+    }
+
+    /// The same as [`World::mount`], with these stores.
+    pub fn mount_over(&self, stores: Option<Box<dyn Stores>>) -> (Arc<Vfs>, Recovered) {
         let staging = self.path(".scopefs/staging");
         std::fs::create_dir_all(&staging).expect("the staging directory");
         let (_, router) = route::from_toml(self.setup.rules, Path::new("test.toml"), &["memory", "disk"])
@@ -118,7 +132,7 @@ impl World {
         Vfs::new(Parts {
             disk: Disk::new(root, staging),
             memory: Some(Memory::new(open_dir(&self.tmpfs, ".")).expect("the memory tier")),
-            stores: self.setup.sealing.then(|| ShelfStores::boxed(&self.shelf)),
+            stores,
             show_stores: false,
             router,
             budget: Budget::new(Box::new(FigureGauge(self.figures.clone())), self.setup.limit, 0.8, 0.7),

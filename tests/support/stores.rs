@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use scopefs::backend::zarr::{
     Batch, SealError, SealedEntry, SealedId, StoreFigures, StoredAt, Stores, Subject, Ticket, Within,
 };
-use scopefs::model::{ByteSource, RelPath};
+use scopefs::model::{ByteSource, Identity, RelPath};
 use scopefs::view::Refusal;
 
 /// Files that begin with this are not images.
@@ -74,6 +74,14 @@ impl Shelf {
         self.files.lock().insert(record, Kept { base, entry, bytes: Arc::new(bytes.to_vec()) });
     }
 
+    /// The power was lost before a plain file was removed (`found` is it), and what was sealed of it is `bytes`.
+    pub fn cut_short(&self, name: &str, found: Identity, bytes: Vec<u8>) {
+        let mut files = self.files.lock();
+        let kept = files.values_mut().find(|kept| kept.entry.names.iter().any(|n| n.to_string() == name));
+        let kept = kept.expect("it is sealed");
+        (kept.entry.found, kept.bytes) = (Some(found), Arc::new(bytes));
+    }
+
     /// What a store's table says of a name.
     pub fn entry(&self, name: &str) -> Option<SealedEntry> {
         let files = self.files.lock();
@@ -111,9 +119,12 @@ impl ByteSource for Bytes {
     }
 }
 
+/// A file and its bytes, unless it was abandoned.
+type Added = Option<(Subject, Vec<u8>)>;
+
 struct ShelfBatch<'a> {
     shelf: &'a Shelf,
-    added: Mutex<Vec<Option<(Subject, Vec<u8>)>>>,
+    added: Mutex<Vec<Added>>,
 }
 
 impl Batch for ShelfBatch<'_> {

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::fs::XattrFlags;
-use scopefs::model::{RelPath, Tier};
+use scopefs::backend::zarr::{Stores, Subject};
+use scopefs::config::Originals;
+use scopefs::model::{Attr, RelPath, Tier};
 use scopefs::vfs::{Changes, OpenFlags, RenameMode, Times};
 
 use crate::support::{Kernel, NOT_AN_IMAGE, World};
@@ -393,6 +395,83 @@ fn a_record_that_a_kill_left_unknown_is_replaced_by_what_is_sealed_next() {
     kernel.rename("d/b", "d/c", RenameMode::Replace).expect("renames");
     kernel.migrate("d/c", Tier::Zarr).expect("seals");
     assert_eq!(world.shelf.names(), ["d/a", "d/c"]);
+}
+
+/// What stat says of a plain file in the workspace.
+fn attr_of(world: &World, path: &str) -> Attr {
+    let file = std::fs::File::open(world.path(path)).expect("opens");
+    scopefs::backend::Object::new(file.into(), false).stat().expect("stats")
+}
+
+#[test]
+fn a_plain_file_goes_only_if_what_was_sealed_of_it_reads_back() {
+    let mut short = image(3);
+    short.pop();
+    for (sealed, is_same) in [(image(3), true), (image(5), false), (short, false)] {
+        let world = sealing_world!();
+        drop(with_sealed(&world));
+        let world = world.with_memory_lost();
+        std::fs::create_dir_all(world.path("d")).expect("makes");
+        std::fs::write(world.path("d/a"), image(3)).expect("writes");
+        world.shelf.cut_short("d/a", attr_of(&world, "d/a").identity(), sealed);
+        let kernel = Kernel::new(world.mount().0);
+        assert_eq!(kernel.list("d").expect("lists").len(), 1);
+        assert_eq!(kernel.read("d/a").expect("reads"), image(3));
+        assert_eq!(world.path("d/a").exists(), !is_same);
+        assert_eq!(place(&kernel, "d/a").0, if is_same { "zarr" } else { "disk" });
+    }
+}
+
+/// An npy file of 16-bit integers, 64 lines of 64.
+fn npy() -> Vec<u8> {
+    let mut header = "{'descr': '<u2', 'fortran_order': False, 'shape': (64, 64), }".to_owned();
+    while (10 + header.len() + 1) % 64 != 0 {
+        header.push(' ');
+    }
+    header.push('\n');
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend_from_slice(&(header.len() as u16).to_le_bytes());
+    bytes.extend_from_slice(header.as_bytes());
+    bytes.extend((0..4096_u32).flat_map(|at| ((at.wrapping_mul(at) >> 3) as u16).to_le_bytes()));
+    bytes
+}
+
+#[test]
+fn a_plain_file_stays_beside_a_store_whose_chunk_was_lost_with_the_power() {
+    for damage in [None, Some(0), Some(40)] {
+        let world = world!(rules: RULES);
+        std::fs::create_dir_all(world.path("d")).expect("makes");
+        std::fs::write(world.path("d/a.npy"), npy()).expect("writes");
+        {
+            let zarr = world.zarr();
+            let attr = attr_of(&world, "d/a.npy");
+            let batch = zarr.begin();
+            let subject = Subject {
+                names: vec![RelPath::from_bytes(b"d/a.npy").expect("relative")],
+                attr,
+                xattrs: Vec::new(),
+                replaces: None,
+                originals: Originals::Replace,
+                found: Some(attr.identity()),
+                labels: false,
+            };
+            batch.add(subject, &npy().as_slice()).expect("is planned");
+            batch.commit().remove(0).1.expect("is sealed");
+        }
+        let chunk = world.path("d/d.images.ome.zarr/0/0/0/0/0");
+        if let Some(kept) = damage {
+            let stored = std::fs::read(&chunk).expect("is there");
+            std::fs::write(&chunk, &stored[..kept]).expect("writes");
+        }
+        let kernel = Kernel::new(world.mount_over(Some(Box::new(world.zarr()))).0);
+        assert_eq!(kernel.read("d/a.npy").expect("reads"), npy());
+        assert_eq!(world.path("d/a.npy").exists(), damage.is_some());
+        // Sealed anew it is sound, whatever was there.
+        kernel.migrate("d/a.npy", Tier::Zarr).expect("seals");
+        assert!(!world.path("d/a.npy").exists());
+        assert_eq!(place(&kernel, "d/a.npy"), ("zarr".to_owned(), "sealed".to_owned()));
+        assert_eq!(kernel.read("d/a.npy").expect("reads"), npy());
+    }
 }
 
 #[test]

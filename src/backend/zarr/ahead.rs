@@ -3,12 +3,12 @@
 //! The kernel is asked to read their chunks from the disk; nothing is decoded, so a wrong guess costs little.
 
 use std::io;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::ground::below;
-use super::store::{State, Store, chunk_paths};
+use super::store::{State, Store};
 use super::table::RecordId;
 use crate::model::RelPath;
 
@@ -56,11 +56,12 @@ pub(super) fn opened(walks: &Walks, store: &Arc<Store>, state: &State, id: Recor
 fn fetch(store: &Store, state: &State, id: RecordId) -> io::Result<()> {
     let record = store.record(state, id)?;
     let recipe = store.recipe(&record)?;
-    let place = store.place();
-    for path in chunk_paths(store.version, &record, &recipe) {
-        if let Some(object) = store.ground.files.open(&below(&place, &path))? {
-            rustix::fs::fadvise(&object, 0, None, rustix::fs::Advice::WillNeed)?;
-        }
+    let reader = store.reader(&record);
+    for chunk in recipe.chunks.iter() {
+        let Some(array) = record.arrays.get(chunk.array as usize) else { continue };
+        let (object, range) = reader.find(&array.path, chunk.coords)?;
+        let len = NonZeroU64::new(range.end - range.start);
+        rustix::fs::fadvise(&object, range.start, len, rustix::fs::Advice::WillNeed)?;
     }
     Ok(())
 }

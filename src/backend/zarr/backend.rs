@@ -75,7 +75,8 @@ impl Zarr {
             config::Filter::Bitshuffle => FilterChoice::Always(Filter::BitShuffle),
         };
         let (cache, opened) = (Cache::new(CACHE), Opened::default());
-        let ground = Arc::new(Ground { files, version: config.ngff, filter, writable, hook, cache, opened });
+        let (version, shards) = (config.ngff, config.shards);
+        let ground = Arc::new(Ground { files, version, shards, filter, writable, hook, cache, opened });
         if writable {
             due::finish_left(&ground)?;
         }

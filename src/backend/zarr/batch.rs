@@ -2,19 +2,19 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 
 use super::Zarr;
-use super::choose::{TargetKind, choose};
+use super::choose::{Target, TargetKind, choose};
 use super::commit::commit;
 use super::numbering::{Placed, well_path};
 use super::plan::{Plan, are_labels};
 use super::seal::{Sealed, Sealing};
+use super::standing::Standing;
 use super::store::{Claim, State, Store, hash, relative};
 use super::stores::{Batch, SealError, SealedId, Subject, Ticket};
-use super::table::Recipe;
+use super::table::{Recipe, RecordId};
 use super::vendor;
 use crate::model::{ByteSource, RelPath};
 use crate::plate::{ChannelKey, Recognised};
@@ -29,6 +29,8 @@ pub(super) struct Planned {
     pub owner: String,
     /// For a plate: where its first plane is.
     pub placed: Option<Placed>,
+    /// The version in the same store whose place it takes and whose chunks it may go on with.
+    pub standing: Option<RecordId>,
     /// Records that this one replaces.
     pub replaces: Vec<SealedId>,
 }
@@ -41,7 +43,7 @@ pub(super) struct Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.store.reserved.fetch_sub(1, Ordering::AcqRel);
+        self.store.release();
         let mut state = self.store.state.lock();
         for claim in &self.claims {
             if matches!(state.claims.get(claim), Some(Claim::Pending(_))) {
@@ -67,31 +69,52 @@ impl<'z> Sealer<'z> {
         let layout = view::layout(source)?;
         self.zarr.has_room(&layout)?;
         let target = choose(name, &layout, &self.zarr.recogniser);
-        let store = self.zarr.registry.reserve(&target)?;
-        let mut held = Held { store, claims: Vec::new() };
-        let names = names_below(&target.base, &subject.names)?;
-        let (mut plan, placed) = match &target.kind {
-            TargetKind::Plate(_, recognised) => {
-                let (plan, placed) = plan_in_plate(&mut held, &layout, recognised, (subject, &names))?;
-                (plan, Some(placed))
-            }
-            _ => (plan_images(&held.store, &layout, matches!(target.kind, TargetKind::Image))?, None),
-        };
+        let labels = subject.labels;
+        let Draft { held, names, mut plan, placed, standing } = self.draft(subject, &layout, &target)?;
         let file = name.split().map(|(_, file)| file.to_string_lossy().into_owned()).unwrap_or_default();
-        plan.images.iter_mut().for_each(|image| image.labels = are_labels(&file, image.dtype));
+        plan.images.iter_mut().for_each(|image| image.labels = labels || are_labels(&file, image.dtype));
         let sealing = Sealing {
             ground: &self.zarr.ground,
             version: held.store.version,
             layout: &layout,
             plan: &plan,
             literal: &|| next_literal(&held.store),
+            standing: standing.as_ref(),
         };
         let mut sealed = sealing.run(subject, source)?;
         let replaces = replaced(&held.store, subject, &names);
         sealed.record.names = names;
         let owner = placed.as_ref().map_or(String::new(), |placed| well_path(placed.well));
-        Ok(Planned { held, sealed, plan, owner, placed, replaces })
+        let standing = standing.map(|standing| standing.id);
+        Ok(Planned { held, sealed, plan, owner, placed, standing, replaces })
     }
+
+    /// Finds the store for a file and a place in it: the one that it has, if there is a version of it.
+    fn draft(&self, subject: &Subject, layout: &Layout, target: &Target) -> Result<Draft, SealError> {
+        if let Some((standing, plan)) = Standing::image(self.zarr, target, subject, layout) {
+            let held = Held { store: standing.store().clone(), claims: Vec::new() };
+            let names = names_below(&held.store.base(), &subject.names)?;
+            return Ok(Draft { held, names, plan, placed: None, standing: Some(standing) });
+        }
+        let mut held = Held { store: self.zarr.registry.reserve(target)?, claims: Vec::new() };
+        let names = names_below(&target.base, &subject.names)?;
+        let TargetKind::Plate(_, recognised) = &target.kind else {
+            let plan = plan_images(&held.store, layout, matches!(target.kind, TargetKind::Image))?;
+            return Ok(Draft { held, names, plan, placed: None, standing: None });
+        };
+        let (plan, placed) = plan_in_plate(&mut held, layout, recognised, (subject, &names))?;
+        let standing = Standing::of(&held.store, subject, &names);
+        Ok(Draft { held, names, plan, placed: Some(placed), standing })
+    }
+}
+
+/// Where a file goes.
+struct Draft {
+    held: Held,
+    names: Vec<RelPath>,
+    plan: Plan,
+    placed: Option<Placed>,
+    standing: Option<Standing>,
 }
 
 impl Batch for Sealer<'_> {

@@ -49,6 +49,7 @@ impl TargetKind {
 /// Chooses for the file `name` that is made up as `layout` says.
 pub(super) fn choose(name: &RelPath, layout: &Layout, recogniser: &Recogniser) -> Target {
     if let Some(recognised) = recogniser.recognise(name)
+        && !counts_on(&recognised.key.suffix)
         && let Some(shape) = plate_shape(&recognised, layout)
     {
         let base = recognised.base(name);
@@ -62,6 +63,12 @@ pub(super) fn choose(name: &RelPath, layout: &Layout, recogniser: &Recogniser) -
     let mut collection = directory_name(&base).unwrap_or_else(|| "workspace".into());
     collection.push(".images");
     Target { stems: vec![collection], base, kind: TargetKind::Collection }
+}
+
+/// Whether a name goes on with a number of its own (`_cell_17`): a further plate for each number would hold next to nothing.
+fn counts_on(suffix: &str) -> bool {
+    let last = suffix.rsplit(['_', '-', '.', ' ']).next().unwrap_or_default();
+    !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// What the plate's planes are like, if the file can be part of one: all its planes belong to one image, and its axes
@@ -178,6 +185,15 @@ mod tests {
     fn a_further_plate_is_named_after_what_sets_it_apart() {
         let target = choose_for("P1/P1_B03_s1_w2_mask.tif", &layout(1, &[]));
         assert_eq!(target.stems, ["P1", "P1_mask", "P1_P1"]);
+    }
+
+    #[test]
+    fn names_that_go_on_with_a_running_number_share_the_collection() {
+        for name in ["P1/P1_B03_s1_w2_cell_17.tif", "P1/P1_B03_s1_w2_cell-3.tif"] {
+            let target = choose_for(name, &layout(1, &[]));
+            assert_eq!((target.kind.kind(), target.stems[0].to_str()), (Kind::Collection, Some("P1.images")));
+        }
+        assert_eq!(choose_for("P1/P1_B03_s1_w2_mask2.tif", &layout(1, &[])).kind.kind(), Kind::Plate);
     }
 
     #[test]

@@ -3,15 +3,18 @@
 //! Until its page is written a file is not sealed, whatever else is on disk; from then on it is, and whoever opens the
 //! store makes the renames that are left.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::sync::Arc;
 
 use super::batch::{Held, Planned, no_space};
 use super::ground::{StagedChunk, below};
 use super::marker::Kind;
+use super::plan::ImagePlan;
 use super::remove::{self, remove_record};
-use super::store::{State, Store, chunk_paths};
+use super::reshard::{Reshard, StagedShard};
+use super::standing::files_of;
+use super::store::{Claim, State, Store, hash};
 use super::stores::{SealError, SealedId, Ticket};
 use super::table::{Due, Page, RecordId};
 use super::{Zarr, due};
@@ -58,19 +61,19 @@ pub(super) fn commit(zarr: &Zarr, planned: Vec<(Ticket, Planned)>) -> Vec<Answer
             return tickets.map(|ticket| (ticket, Err(again(&e)))).collect();
         }
     };
+    let unborn: Vec<Arc<Store>> = stores.values().filter(|store| !store.is_created()).cloned().collect();
     let (mut answers, mut replaced, mut held) = (Vec::new(), Vec::new(), Vec::new());
     for (store, files) in stores.values().zip(files.into_values()) {
         answers.extend(commit_store(store, files, &mut replaced, &mut held));
     }
     drop(held);
-    // What was in another page or store goes only now that its successor is in place.
-    for id in replaced {
-        if let Some(store) = zarr.registry.get(id.store)
-            && let Err(e) = remove_record(&store, RecordId(id.record))
-        {
-            tracing::warn!("an older version of a file stays in the store {}: {e}", store.place());
+    let ended = zarr.ground.hook.is_some();
+    for store in unborn.iter().filter(|_| !ended) {
+        if let Err(e) = remove::drop_unborn(store) {
+            tracing::warn!("the store {}, in which nothing is, stays: {e}", store.place());
         }
     }
+    remove_replaced(zarr, replaced);
     stores.values().for_each(|store| zarr.registry.forget_unused(store));
     if let Err(e) = zarr.ground.files.sync_all() {
         return answers.into_iter().map(|(ticket, answer)| (ticket, answer.and(Err(again(&e))))).collect();
@@ -83,12 +86,27 @@ pub(super) fn commit(zarr: &Zarr, planned: Vec<(Ticket, Planned)>) -> Vec<Answer
     answers
 }
 
+/// What was in another page or store goes only now that its successor is in place.
+fn remove_replaced(zarr: &Zarr, replaced: Vec<SealedId>) {
+    for id in replaced {
+        if let Some(store) = zarr.registry.get(id.store)
+            && let Err(e) = remove_record(&store, RecordId(id.record))
+        {
+            tracing::warn!("an older version of a file stays in the store {}: {e}", store.place());
+        }
+    }
+}
+
 /// The same error for another file.
 fn again(e: &io::Error) -> SealError {
-    no_space(SealError::Io(match e.raw_os_error() {
+    no_space(SealError::Io(same(e)))
+}
+
+fn same(e: &io::Error) -> io::Error {
+    match e.raw_os_error() {
         Some(code) => io::Error::from_raw_os_error(code),
         None => io::Error::new(e.kind(), e.to_string()),
-    }))
+    }
 }
 
 fn commit_store(
@@ -100,29 +118,29 @@ fn commit_store(
     let mut state = store.state.lock();
     let mut answers = Vec::new();
     let prepared = prepare(store, &mut state, &files);
+    let mut images = Vec::new();
     let mut pages: BTreeMap<String, Vec<Going>> = BTreeMap::new();
     for (ticket, mut planned) in files {
         let outcome = match &prepared {
             Err(e) => Err(again(e)),
-            Ok(()) => put_in_place(store, &mut planned).map_err(|e| no_space(e.into())),
+            Ok(()) => put_in_place(store, &state, &mut planned).map_err(|e| no_space(e.into())),
         };
         match outcome {
             Err(e) => {
+                take_away(store, &planned);
                 answers.push((ticket, Err(e)));
                 held.push(planned.held);
             }
             Ok(dues) => {
+                if planned.standing.is_some() && store.kind != Kind::Plate {
+                    images.push((ticket, planned.plan.images.clone()));
+                }
                 let id = RecordId(state.next_record);
                 state.next_record += 1;
                 planned.sealed.record.id = id;
-                pages.entry(planned.owner.clone()).or_default().push(Going {
-                    ticket,
-                    planned,
-                    dues,
-                    id,
-                    old: Vec::new(),
-                    gone: Vec::new(),
-                });
+                let owner = planned.owner.clone();
+                let going = Going { ticket, planned, dues, id, old: Vec::new(), gone: Vec::new() };
+                pages.entry(owner).or_default().push(going);
             }
         }
     }
@@ -130,7 +148,17 @@ fn commit_store(
         commit_owner(store, &mut state, &owner, files, replaced, held, &mut answers);
     }
     drop_phantoms(store, &mut state);
+    trim(store, images, &answers);
     answers
+}
+
+/// Arrays of files that replaced others may be smaller now.
+fn trim(store: &Store, images: Vec<(Ticket, Vec<ImagePlan>)>, answers: &[Answer]) {
+    let sealed = |ticket| answers.iter().any(|(other, answer)| *other == ticket && answer.is_ok());
+    let images: Vec<_> = images.into_iter().filter(|(ticket, _)| sealed(*ticket)).flat_map(|(_, all)| all).collect();
+    if let Err(e) = super::grow::trim_images(store, &images) {
+        tracing::warn!("an array of the store {} says that it is larger than it is: {e}", store.place());
+    }
 }
 
 /// Makes what the files need: the store, arrays, groups.
@@ -155,16 +183,24 @@ fn prepare(store: &Store, state: &mut State, files: &[(Ticket, Planned)]) -> io:
 }
 
 /// Chunks that replace none get their places before the page is written; what is due for the others.
-fn put_in_place(store: &Store, planned: &mut Planned) -> io::Result<Vec<Due>> {
+fn put_in_place(store: &Store, state: &State, planned: &mut Planned) -> io::Result<Vec<Due>> {
+    if planned.standing.is_some_and(|id| !state.entries.contains_key(&id.0)) {
+        // Its chunks are gone with it.
+        return Err(io::Error::new(io::ErrorKind::NotFound, "the version that it replaces was removed meanwhile"));
+    }
     let place = store.place();
-    for chunk in std::mem::take(&mut planned.sealed.literals) {
+    let mut early = std::mem::take(&mut planned.sealed.literals);
+    let due: usize = planned.sealed.chunks.iter().map(|chunk| chunk.path.len() + 32).sum();
+    let replaces_none = store.kind != Kind::Plate && planned.standing.is_none();
+    if replaces_none || (store.kind == Kind::Plate && store.sharding.is_none() && due > DUE_MOST) {
+        early.append(&mut planned.sealed.chunks);
+    }
+    for chunk in early {
+        planned.sealed.early.push(chunk.path.clone());
         chunk.publish(&place)?;
     }
-    let due: usize = planned.sealed.chunks.iter().map(|chunk| chunk.path.len() + 32).sum();
-    if store.kind != Kind::Plate || due > DUE_MOST {
-        for chunk in std::mem::take(&mut planned.sealed.chunks) {
-            chunk.publish(&place)?;
-        }
+    if store.sharding.is_some() {
+        // The others go into shards, which are written with the page.
         return Ok(Vec::new());
     }
     let mut dues = Vec::new();
@@ -193,7 +229,8 @@ fn commit_owner(
     let mut left = files;
     let mut number = state.pages.filling(owner);
     while !left.is_empty() {
-        let (mut page, fits) = match fill(store, state, &place, (owner, number), &mut left) {
+        let mut reshard = Reshard::of(store);
+        let (mut page, fits) = match fill(store, state, &place, (owner, number), &mut left, &mut reshard) {
             Ok(filled) => filled,
             Err(e) => {
                 fail(store, left, &e, held, answers);
@@ -203,6 +240,7 @@ fn commit_owner(
         if fits.is_empty() && page.is_free() {
             // It is too long even for a page of its own.
             let going = left.remove(0);
+            take_away(store, &going.planned);
             let refusal = Refusal::TooComplex("its record does not fit into a page".into());
             answers.push((going.ticket, Err(refusal.into())));
             held.push(going.planned.held);
@@ -210,12 +248,13 @@ fn commit_owner(
         }
         if !fits.is_empty() {
             let version = store.version;
-            let written = store
-                .ground
-                .reached("page")
-                .and_then(|()| state.pages.write(&store.ground, &place, version, number, &mut page));
+            let written = write_shards(reshard, &fits).and_then(|shards| {
+                store.ground.reached("page")?;
+                state.pages.write(&store.ground, &place, version, number, &mut page)?;
+                Ok(shards)
+            });
             match written {
-                Ok(()) => settle(store, state, fits, replaced, held, answers),
+                Ok(shards) => settle(store, state, (fits, shards), replaced, held, answers),
                 Err(e) => fail(store, fits, &e, held, answers),
             }
         }
@@ -223,17 +262,33 @@ fn commit_owner(
     }
 }
 
-/// The files are not sealed; directories that were made for their chunks go.
+/// Writes the shards that the files of a page change.
+fn write_shards(reshard: Option<Reshard<'_>>, files: &[Going]) -> io::Result<Vec<StagedShard>> {
+    let Some(reshard) = reshard else { return Ok(Vec::new()) };
+    let changes = files.iter().flat_map(|going| {
+        let come = going.planned.sealed.chunks.iter().map(|chunk| (chunk.path.as_str(), Some(chunk)));
+        come.chain(going.gone.iter().map(|path| (path.as_str(), None)))
+    });
+    reshard.write(&changes.collect::<Vec<_>>())
+}
+
+/// The files are not sealed.
 fn fail(store: &Store, files: Vec<Going>, e: &io::Error, held: &mut Vec<Held>, answers: &mut Vec<Answer>) {
-    let place = store.place();
     for going in files {
-        for chunk in &going.planned.sealed.chunks {
-            if let Err(e) = store.ground.files.remove_empty(&below(&place, &chunk.path), &place) {
-                tracing::warn!("empty directories stay in the store {place}: {e}");
-            }
-        }
+        take_away(store, &going.planned);
         answers.push((going.ticket, Err(again(e))));
         held.push(going.planned.held);
+    }
+}
+
+/// Of a file that is not sealed, chunks that had got their places go, and directories that were made for the others.
+fn take_away(store: &Store, planned: &Planned) {
+    let (place, sealed) = (store.place(), &planned.sealed);
+    let files = &store.ground.files;
+    let early = sealed.early.iter().map(|path| files.remove(&below(&place, path), &place).map(drop));
+    let later = sealed.chunks.iter().map(|chunk| files.remove_empty(&below(&place, &chunk.path), &place));
+    for e in early.chain(later).filter_map(Result::err) {
+        tracing::warn!("what was written for a file that is not sealed stays in the store {place}: {e}");
     }
 }
 
@@ -244,6 +299,7 @@ fn fill(
     place: &RelPath,
     (owner, number): (&str, u64),
     left: &mut Vec<Going>,
+    reshard: &mut Option<Reshard<'_>>,
 ) -> io::Result<(Page, Vec<Going>)> {
     let mut page = state.pages.read(&store.ground, place, store.version, number)?;
     if page.is_free() || page.owner.is_none() {
@@ -251,11 +307,22 @@ fn fill(
     }
     page.dues.clear();
     let (mut fits, mut rest) = (Vec::new(), Vec::new());
-    for mut going in left.drain(..) {
+    let mut files = std::mem::take(left).into_iter();
+    while let Some(mut going) = files.next() {
         let before = page.clone();
         take_out_replaced(store, &mut page, &mut going);
         page.dues.extend(going.dues.iter().cloned());
-        page.dues.extend(going.gone.iter().map(|path| Due::Remove { path: path.clone() }));
+        match reshard {
+            Some(reshard) => {
+                going.gone.retain(|path| may_go(state, path, &going.old));
+                let chunks = going.planned.sealed.chunks.iter().map(|chunk| chunk.path.as_str());
+                if let Err(e) = reshard.note(chunks, &going.gone, &mut page.dues) {
+                    left.extend(fits.into_iter().chain([going]).chain(files).chain(rest));
+                    return Err(e);
+                }
+            }
+            None => page.dues.extend(going.gone.iter().map(|path| Due::Remove { path: path.clone() })),
+        }
         if rest.is_empty() && page.put(going.id, going.planned.sealed.record.encode()) {
             fits.push(going);
         } else {
@@ -268,10 +335,19 @@ fn fill(
     Ok((page, fits))
 }
 
+/// Whether nobody has a chunk but the records `old`.
+fn may_go(state: &State, path: &str, old: &[RecordId]) -> bool {
+    match state.claims.get(&hash(path)) {
+        Some(Claim::Record(record)) => old.contains(&RecordId(*record)),
+        Some(Claim::Pending(_)) => false,
+        None => true,
+    }
+}
+
 /// Takes the records that a file replaces out of its page, if they are in it.
 fn take_out_replaced(store: &Store, page: &mut Page, going: &mut Going) {
     let sealed = &going.planned.sealed;
-    let staying: HashSet<String> = chunk_paths(store.version, &sealed.record, &sealed.recipe).collect();
+    let staying: HashSet<String> = files_of(store.version, &sealed.record, &sealed.recipe).collect();
     for old in going.planned.replaces.iter().filter(|old| old.store == store.id).map(|old| RecordId(old.record)) {
         let paths = remove::paths_of(store, page, old);
         if page.remove(old) {
@@ -285,7 +361,7 @@ fn take_out_replaced(store: &Store, page: &mut Page, going: &mut Going) {
 fn settle(
     store: &Arc<Store>,
     state: &mut State,
-    files: Vec<Going>,
+    (files, shards): (Vec<Going>, Vec<StagedShard>),
     replaced: &mut Vec<SealedId>,
     held: &mut Vec<Held>,
     answers: &mut Vec<Answer>,
@@ -293,13 +369,16 @@ fn settle(
     let place = store.place();
     let stopped = store.ground.reached("renames").err();
     let mut failed = Vec::new();
+    let sharded = publish_shards(store, shards, stopped.is_some());
     for mut going in files {
-        let chunks = going.planned.sealed.chunks.drain(..);
-        let outcome = match &stopped {
+        let mut chunks = std::mem::take(&mut going.planned.sealed.chunks);
+        // Elsewhere their bytes are in the shards.
+        chunks.retain(|_| store.sharding.is_none());
+        let outcome = match stopped.as_ref().or(sharded.as_ref().err()) {
             // As if the process had ended here: all stays due.
             Some(e) => {
-                chunks.for_each(StagedChunk::keep);
-                Err(io::Error::new(e.kind(), e.to_string()))
+                chunks.into_iter().for_each(StagedChunk::keep);
+                Err(same(e))
             }
             None => chunks.into_iter().try_for_each(|chunk| chunk.publish(&place)),
         };
@@ -328,6 +407,15 @@ fn settle(
     }
 }
 
+/// Gives shards their places; `kept` if they are to stay due.
+fn publish_shards(store: &Store, shards: Vec<StagedShard>, kept: bool) -> io::Result<()> {
+    if kept {
+        shards.into_iter().for_each(StagedShard::keep);
+        return Ok(());
+    }
+    shards.into_iter().try_for_each(|shard| shard.publish(store))
+}
+
 /// Takes records out again whose chunks did not get their places; the files stay as they were.
 fn take_back(store: &Store, state: &mut State, ids: &[RecordId]) -> io::Result<()> {
     let place = store.place();
@@ -342,11 +430,7 @@ fn take_back(store: &Store, state: &mut State, ids: &[RecordId]) -> io::Result<(
 
 /// Groups that were made for files that were not sealed after all.
 fn drop_phantoms(store: &Store, state: &mut State) {
-    let empty: BTreeSet<String> =
-        state.images.iter().filter(|(_, records)| **records == 0).map(|(path, _)| path.clone()).collect();
-    if !empty.is_empty()
-        && let Err(e) = remove::drop_images(store, state, empty.into_iter().collect())
-    {
+    if let Err(e) = super::companions::drop_unused(store, state) {
         tracing::warn!("an empty image stays in the store {}: {e}", store.place());
     }
 }

@@ -30,6 +30,11 @@ pub(super) fn edit_group(
     if before.as_ref() == Some(&after) { Ok(()) } else { ground.files.put(&path, &after, false) }
 }
 
+/// The document that a group has for certain.
+pub(super) fn document_of(version: Ngff, group: &RelPath) -> RelPath {
+    below(group, if version == Ngff::V04 { ".zgroup" } else { "zarr.json" })
+}
+
 /// `.zgroup` says the same in every group: one inode with many names serves them all.
 fn put_zgroup(ground: &Ground, root: &RelPath, group: &RelPath) -> io::Result<()> {
     let (first, path) = (below(root, ".zgroup"), below(group, ".zgroup"));
@@ -48,6 +53,16 @@ fn put_zgroup(ground: &Ground, root: &RelPath, group: &RelPath) -> io::Result<()
 
 /// Makes the directory `dir` an array as `spec` says; one that is there already gets its shape, and keeps the rest.
 pub(super) fn put_array(ground: &Ground, dir: &RelPath, spec: &ArraySpec) -> io::Result<()> {
+    put_array_like(ground, dir, spec, None)
+}
+
+/// The same; if the array `like` says exactly that already, both have one inode.
+pub(super) fn put_array_like(
+    ground: &Ground,
+    dir: &RelPath,
+    spec: &ArraySpec,
+    like: Option<&RelPath>,
+) -> io::Result<()> {
     let invalid = |e| io::Error::new(io::ErrorKind::InvalidData, e);
     let path = dir.join(ChunkArray::document_name(spec.version));
     let before = ground.document(&path)?;
@@ -56,5 +71,27 @@ pub(super) fn put_array(ground: &Ground, dir: &RelPath, spec: &ArraySpec) -> io:
         Some(bytes) => ChunkArray::parse(spec.version, bytes).and_then(|array| array.resized(&spec.shape)),
     };
     let after = array.and_then(|array| array.document()).map_err(invalid)?;
-    if before.as_ref() == Some(&after) { Ok(()) } else { ground.files.put(&path, &after, false) }
+    if before.as_ref() == Some(&after) {
+        return Ok(());
+    }
+    if let Some(other) = like.filter(|other| *other != dir) {
+        let other = other.join(ChunkArray::document_name(spec.version));
+        if ground.document(&other)?.as_ref() == Some(&after) {
+            match ground.files.put_link(&other, &path) {
+                Ok(()) => return Ok(()),
+                Err(e) => tracing::trace!("{path} is written, because it cannot be linked: {e}"),
+            }
+        }
+    }
+    ground.files.put(&path, &after, false)
+}
+
+/// `spec` with no dimension shorter than that of the array that is there.
+pub(super) fn at_least_as_declared(ground: &Ground, dir: &RelPath, mut spec: ArraySpec) -> io::Result<ArraySpec> {
+    let Some(bytes) = ground.document(&dir.join(ChunkArray::document_name(spec.version)))? else { return Ok(spec) };
+    if let Ok(array) = ChunkArray::parse(spec.version, &bytes) {
+        let declared = array.spec().shape.iter();
+        spec.shape.iter_mut().zip(declared).for_each(|(extent, declared)| *extent = (*extent).max(*declared));
+    }
+    Ok(spec)
 }

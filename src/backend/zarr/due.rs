@@ -52,7 +52,7 @@ pub(super) fn finish_left(ground: &Arc<Ground>) -> io::Result<()> {
         for place in text.split(|&byte| byte == 0).filter(|place| !place.is_empty()) {
             let Some(place) = RelPath::from_bytes(place) else { continue };
             match Store::open(ground, &place) {
-                Ok(Some(_)) => {}
+                Ok(Some(store)) => super::repair::repair(&store)?,
                 Ok(None) => tracing::warn!("the store {place} was being changed, and is gone"),
                 // Nothing is thrown away that the store may still need.
                 Err(e) => return Err(e),

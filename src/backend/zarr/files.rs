@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{self as sys, AtFlags, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 
-use crate::backend::{Access, ByteSource, Object, Tree, is_absent};
+use crate::backend::{Access, ByteSource, Object, Time, Times, Tree, is_absent};
 use crate::model::RelPath;
 
 /// How often a directory that vanishes under a rename is made again.
@@ -30,6 +30,7 @@ pub struct Files {
     /// Sets temporary names of this run apart from those that a killed one left, which may still be due for a rename.
     run: u64,
     serial: AtomicU64,
+    written: AtomicU64,
 }
 
 /// A complete file with a temporary name. Dropping it removes it.
@@ -46,7 +47,7 @@ impl Files {
     pub fn new(root: OwnedFd, staging: OwnedFd) -> io::Result<Files> {
         let tree = Tree::new(root, staging.try_clone()?);
         let run = RandomState::new().hash_one(std::process::id());
-        Ok(Files { tree, staging: Arc::new(staging), run, serial: AtomicU64::new(0) })
+        Ok(Files { tree, staging: Arc::new(staging), run, serial: AtomicU64::new(0), written: AtomicU64::new(0) })
     }
 
     /// Opens a file for reading; `None` if there is nothing of that name.
@@ -80,12 +81,18 @@ impl Files {
     pub fn stage(&self, bytes: &[u8]) -> io::Result<StagedFile> {
         let staged = self.stage_empty()?;
         staged.object.write_all_at(bytes, 0)?;
+        self.written.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         Ok(staged)
+    }
+
+    /// Bytes that were written to complete files ([`Files::stage`], [`Files::put`], [`Files::note`]) since the start.
+    pub fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
     }
 
     /// An empty file with a temporary name, to be filled through [`StagedFile::object`].
     pub fn stage_empty(&self) -> io::Result<StagedFile> {
-        let name = OsString::from(format!("{:016x}-{}", self.run, self.serial.fetch_add(1, Ordering::Relaxed)));
+        let name = self.temporary_name();
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = sys::openat(&*self.staging, &name, flags, Mode::RUSR | Mode::WUSR)?;
         Ok(StagedFile { object: Object::new(fd, true), staging: self.staging.clone(), name, named: true })
@@ -178,6 +185,23 @@ impl Files {
         self.publish(staged, path)
     }
 
+    /// Gives the file `from` a further name, over whatever file stands there, atomically.
+    pub fn put_link(&self, from: &RelPath, path: &RelPath) -> io::Result<()> {
+        let Some((above, last)) = from.split() else { return Err(Errno::ISDIR.into()) };
+        let name = self.temporary_name();
+        sys::linkat(&*self.tree.dir(&above)?, last, &*self.staging, &name, AtFlags::empty())?;
+        let renamed = self.publish_left(&name, path).map(drop);
+        // A rename between two names of one file does nothing.
+        match sys::unlinkat(&*self.staging, &name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => renamed,
+            Err(e) => renamed.and(Err(e.into())),
+        }
+    }
+
+    fn temporary_name(&self) -> OsString {
+        OsString::from(format!("{:016x}-{}", self.run, self.serial.fetch_add(1, Ordering::Relaxed)))
+    }
+
     /// Makes a directory and those above it, where they are missing.
     pub fn make_dirs(&self, path: &RelPath) -> io::Result<()> {
         match self.tree.dir(path) {
@@ -194,6 +218,19 @@ impl Files {
         }
         let made = sys::openat(&*dir, name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?;
         after_parent(&made, &dir, 0o777)
+    }
+
+    /// Does something that changes the names in `dir`, and gives it its modification time back: that a store comes or
+    /// goes beside its files is no news for those who look at the directory.
+    pub fn keeping_times<T>(&self, dir: &RelPath, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        let node = self.tree.node(dir)?;
+        let before = node.stat()?;
+        let done = act()?;
+        match node.set_times(Times { atime: Time::Keep, mtime: Time::At(before.mtime) }) {
+            // An ordinary user may write in a directory that is not theirs, but not set its times.
+            Err(e) if e.raw_os_error() != Some(libc::EPERM) => Err(e),
+            _ => Ok(done),
+        }
     }
 
     /// Removes a file, and the directories above it that became empty, up to but not including `stop`. `false` if

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use super::array::Version;
 use super::blosc::{Encoded, FilterChoice, Frame, Scratch, Section, encode};
 use super::cache::Cache;
-use super::files::Files;
+use super::files::{Files, StagedFile};
 use super::reader::Opened;
 use crate::backend::Object;
-use crate::config::Ngff;
+use crate::config::{Ngff, Shards};
 use crate::model::RelPath;
 
 /// Longest metadata document that is read.
@@ -25,6 +25,8 @@ pub(super) struct Ground {
     pub files: Files,
     /// Version of new stores.
     pub version: Ngff,
+    /// Whether the fields of new plates are gathered in shards.
+    pub shards: Shards,
     pub filter: FilterChoice,
     /// The workspace may be written to.
     pub writable: bool,
@@ -53,6 +55,11 @@ impl Ground {
     pub fn stage(self: &Arc<Self>, frame: &Encoded, path: String) -> io::Result<StagedChunk> {
         let name = self.files.stage(&frame.bytes)?.keep();
         Ok(StagedChunk { ground: self.clone(), name: Some(name), path })
+    }
+
+    /// A finished file that belongs at `path` in its store.
+    pub fn staged(self: &Arc<Self>, file: StagedFile, path: String) -> StagedChunk {
+        StagedChunk { ground: self.clone(), name: Some(file.keep()), path }
     }
 
     /// Encodes the bytes of a chunk whose samples have `size` bytes.

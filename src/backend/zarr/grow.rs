@@ -4,18 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use super::batch::Planned;
+use super::companions;
 use super::ngff::{ChannelDisplay, Extents};
-use super::numbering::Placed;
 use super::plan::ImagePlan;
 use super::store::{State, Store};
 use super::stores::Ticket;
+use crate::plate::WellPosition;
 
 /// Makes fields, wells and plate for the files. All fields have the same extents: where they grow, the arrays of all
 /// fields grow first, so that no reader finds metadata that promises more than there is.
 pub(super) fn prepare_plate(store: &Store, state: &mut State, files: &[(Ticket, Planned)]) -> io::Result<()> {
     let Some(before) = state.marker.plate.clone() else { return Err(io::ErrorKind::InvalidData.into()) };
     let mut plate = before.clone();
-    let mut fresh: BTreeMap<String, Placed> = BTreeMap::new();
+    let mut fresh: BTreeMap<String, WellPosition> = BTreeMap::new();
     let mut needed = before.extents();
     for (_, planned) in files {
         let (Some(placed), Some(image)) = (planned.placed, planned.plan.images.first()) else { continue };
@@ -29,19 +30,26 @@ pub(super) fn prepare_plate(store: &Store, state: &mut State, files: &[(Ticket, 
             state.windows_moved |= plate.shown(channel).is_some_and(|shown| shown.widen(window));
         }
         if !state.images.contains_key(&image.path) {
-            fresh.insert(image.path.clone(), placed);
+            fresh.insert(image.path.clone(), placed.well);
         }
     }
     let first = state.images.is_empty();
+    if !fresh.is_empty() {
+        fresh.extend(companions::lacking(state, &fresh));
+    }
+    // Known before they are made: should that fail half-way, they are found and taken away.
+    for path in fresh.keys() {
+        state.images.entry(path.clone()).or_insert(0);
+    }
     plate.set_extents(if first { needed } else { in_doublings(before.extents(), needed) });
     let grown = !first && plate.extents() != before.extents();
     let larger = (plate.rows, plate.columns) != (before.rows, before.columns);
     let told = grown || first || larger || plate.channel_names != before.channel_names || plate.times != before.times;
     state.marker.plate = Some(plate.clone());
     if grown {
-        state.images.keys().try_for_each(|path| store.put_field_arrays(&plate, path))?;
+        store.put_fields_arrays(&plate, state.images.keys(), None)?;
     }
-    fresh.keys().try_for_each(|path| store.put_field_arrays(&plate, path))?;
+    store.put_fields_arrays(&plate, fresh.keys(), state.images.keys().next().map(String::as_str))?;
     if told {
         store.put_marker(state)?;
     }
@@ -49,11 +57,8 @@ pub(super) fn prepare_plate(store: &Store, state: &mut State, files: &[(Ticket, 
         state.images.keys().try_for_each(|path| store.put_field(&plate, path))?;
         state.windows_moved = false;
     }
-    for path in fresh.keys() {
-        store.put_field(&plate, path)?;
-        state.images.insert(path.clone(), 0);
-    }
-    let wells: BTreeSet<_> = fresh.values().map(|placed| placed.well).collect();
+    fresh.keys().try_for_each(|path| store.put_field(&plate, path))?;
+    let wells: BTreeSet<_> = fresh.values().copied().collect();
     wells.into_iter().try_for_each(|well| store.put_well(state, well))?;
     if fresh.is_empty() && !larger { Ok(()) } else { store.put_root(state) }
 }
@@ -64,13 +69,19 @@ pub(super) fn prepare_images(store: &Store, state: &mut State, files: &[(Ticket,
         let file = planned.sealed.record.names.first().and_then(|name| name.split()).map(|(_, file)| file.to_owned());
         let file = file.unwrap_or_default().to_string_lossy().into_owned();
         for (number, image) in planned.plan.images.iter().enumerate() {
-            store.put_arrays(image)?;
+            state.images.entry(image.path.clone()).or_insert(0);
+            // An array that is to be smaller serves the version that is there until the commit.
+            store.put_arrays(image, planned.standing.is_some())?;
             let name = image.name.clone().unwrap_or_else(|| file.clone());
             store.put_image(image, &name, &displays(planned, number, image))?;
-            state.images.insert(image.path.clone(), 0);
         }
     }
     store.put_root(state)
+}
+
+/// Images of files that replaced others have their own extents now.
+pub(super) fn trim_images(store: &Store, images: &[ImagePlan]) -> io::Result<()> {
+    images.iter().try_for_each(|image| store.put_arrays(image, false))
 }
 
 fn displays(planned: &Planned, number: usize, image: &ImagePlan) -> Vec<ChannelDisplay> {

@@ -95,6 +95,9 @@ pub(super) struct PlateMarker {
     pub linear_columns: Option<u32>,
     /// Pixel by pixel of full resolution to one of the overview; none: there is none.
     pub overview: Option<u64>,
+    /// Time points, channels and focal planes of a field that lie in one shard; none: each chunk is a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<[u64; 3]>,
     /// Micrometres, seconds.
     pub pixel_x: Option<f64>,
     pub pixel_y: Option<f64>,
@@ -196,6 +199,7 @@ impl PlateMarker {
             columns: 0,
             linear_columns: None,
             overview,
+            shard: None,
             pixel_x: None,
             pixel_y: None,
             step_z: None,

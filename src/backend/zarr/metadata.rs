@@ -5,7 +5,7 @@ use std::io;
 use std::sync::atomic::Ordering;
 
 use super::array::ArraySpec;
-use super::documents::{edit_group, put_array};
+use super::documents::{at_least_as_declared, edit_group, put_array, put_array_like};
 use super::ground::{below, zarr_version};
 use super::marker::{Kind, PlateMarker};
 use super::ngff::{
@@ -30,7 +30,9 @@ impl Store {
         if self.is_created() {
             return Ok(());
         }
-        self.ground.files.make_dirs(&place)?;
+        let (files, base) = (&self.ground.files, self.base());
+        files.make_dirs(&base)?;
+        files.keeping_times(&base, || files.make_dirs(&place))?;
         edit_group(&self.ground, (&place, &place), self.version, |_| Ok(()))?;
         self.put_marker(state)?;
         super::readme::put(self)?;
@@ -56,8 +58,14 @@ impl Store {
         Ok(())
     }
 
-    /// Makes the arrays of an image, or brings them to the image's extents.
-    pub fn put_arrays(&self, image: &ImagePlan) -> io::Result<()> {
+    /// Makes the arrays of an image, or brings them to the image's extents; where these are smaller than what is there,
+    /// not if `keep_larger`.
+    pub fn put_arrays(&self, image: &ImagePlan, keep_larger: bool) -> io::Result<()> {
+        self.put_arrays_like(image, keep_larger, None)
+    }
+
+    /// The same; `like` is an image whose arrays may say the same.
+    fn put_arrays_like(&self, image: &ImagePlan, keep_larger: bool, like: Option<&str>) -> io::Result<()> {
         let place = self.place();
         for level in &image.levels {
             let spec = ArraySpec {
@@ -65,11 +73,14 @@ impl Store {
                 dtype: image.dtype,
                 shape: image.extents.shape(image.samples, level.height, level.width),
                 chunk: image.extents.chunk_shape(image.samples, level.chunk[0], level.chunk[1]),
-                shard: None,
+                shard: image.shard_shape(level),
                 names: (self.version == crate::config::Ngff::V05)
                     .then(|| image.extents.axes().into_iter().map(str::to_owned).collect()),
             };
-            put_array(&self.ground, &below(&place, &image.array_path(level.name)), &spec)?;
+            let like = like.map(|like| below(&below(&place, like), &level.name.to_string()));
+            let dir = below(&place, &image.array_path(level.name));
+            let spec = if keep_larger { at_least_as_declared(&self.ground, &dir, spec)? } else { spec };
+            put_array_like(&self.ground, &dir, &spec, like.as_ref())?;
         }
         Ok(())
     }
@@ -101,9 +112,21 @@ impl Store {
         self.put_image(&image, path, &plate.channels())
     }
 
-    /// Makes the arrays of a field of a plate, or brings them to the plate's extents.
-    pub fn put_field_arrays(&self, plate: &PlateMarker, path: &str) -> io::Result<()> {
-        self.put_arrays(&ImagePlan::of_plate(plate, path).ok_or(io::ErrorKind::InvalidData)?)
+    /// Makes the arrays of fields of a plate, or brings them to the plate's extents.
+    pub fn put_fields_arrays<'p>(
+        &self,
+        plate: &PlateMarker,
+        paths: impl Iterator<Item = &'p String>,
+        like: Option<&str>,
+    ) -> io::Result<()> {
+        let mut like = like.map(str::to_owned);
+        for path in paths {
+            let image = ImagePlan::of_plate(plate, path).ok_or(io::ErrorKind::InvalidData)?;
+            // Where inodes are to be few, arrays that say the same are one file with many names.
+            self.put_arrays_like(&image, false, like.as_deref().filter(|_| plate.shard.is_some()))?;
+            like.get_or_insert_with(|| path.clone());
+        }
+        Ok(())
     }
 
     /// Writes what a well says of its fields.

@@ -36,6 +36,8 @@ pub(super) struct ImagePlan {
     pub channels: Vec<ChannelMeta>,
     /// Pixels are labels, of which no mean can be taken.
     pub labels: bool,
+    /// Time points, channels and focal planes of a shard.
+    pub shard: Option<[u64; 3]>,
 }
 
 /// A level: an array of the store.
@@ -123,6 +125,7 @@ impl ImagePlan {
             calibration: plate.calibration(),
             channels: Vec::new(),
             labels: are_labels(&plate.suffix, shape.dtype) || are_labels(&plate.prefix, shape.dtype),
+            shard: plate.shard,
         })
     }
 
@@ -230,6 +233,7 @@ fn image_of(layout: &Layout, number: u32, array: &Array, path: String, extents: 
         calibration: layout.meta.calibration.get(index).copied().unwrap_or_default(),
         channels: layout.meta.channels.get(index).cloned().unwrap_or_default(),
         labels: false,
+        shard: None,
     }
 }
 

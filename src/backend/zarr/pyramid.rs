@@ -62,7 +62,7 @@ fn make_level(
     chunks: &[StagedChunk],
     step: &Step<'_>,
 ) -> Result<(ChunkList, Vec<StagedChunk>), SealError> {
-    let reader = StagedReader::new(sealing.version, arrays, chunks.iter(), step.kept);
+    let reader = StagedReader::new((sealing.version, sealing.standing), arrays, chunks.iter(), step.kept);
     let path = step.image.array_path(step.from.name);
     let checks: HashMap<&[u64], &[u64]> = (0..list.len())
         .filter_map(|index| list.get(index))
@@ -71,13 +71,13 @@ fn make_level(
         .collect();
     let source = Source { step, reader: &reader, path: &path, checks };
     let (mut made_list, mut made) = (ChunkList::default(), Vec::new());
-    let (to, size) = (step.image.array_path(step.level.name), step.image.dtype.size());
+    let used = step.image.array_use(step.level);
     for plane in step.planes {
         for row in 0..step.level.height.div_ceil(step.level.chunk[0]) {
             for column in 0..step.level.width.div_ceil(step.level.chunk[1]) {
                 if let Some(bytes) = source.chunk(*plane, row, column)? {
                     let coords = step.image.extents.chunk_index(*plane, row, column);
-                    sealing.stage(&mut made_list, &mut made, (step.array, &to, &coords), (&bytes, size))?;
+                    sealing.stage(&mut made_list, &mut made, (step.array, &used, &coords), &bytes)?;
                 }
             }
         }

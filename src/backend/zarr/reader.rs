@@ -7,11 +7,14 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
-use super::array::Chunk;
+use super::array::{Chunk, Shard};
 use super::blosc::{Frame, Scratch, Section};
 use super::cache::ChunkKey;
 use super::ground::{Ground, StagedChunk, below, chunk_path, decode};
+use super::sharding::Sharding;
+use super::standing::Standing;
 use super::table::{ArrayUse, CHUNK, ChunkReader, LITERALS, StoredChunk};
+use crate::backend::Object;
 use crate::config::Ngff;
 use crate::model::RelPath;
 
@@ -29,6 +32,8 @@ pub(super) struct StoreReader {
     pub place: Arc<RwLock<RelPath>>,
     pub version: Ngff,
     pub arrays: Arc<[ArrayUse]>,
+    /// Where chunks are that are not files of their own.
+    pub sharding: Option<Arc<Sharding>>,
 }
 
 impl ChunkReader for StoreReader {
@@ -47,6 +52,18 @@ impl StoreReader {
         below(&self.place.read(), &chunk_path(self.version, chunk.array, chunk.coords))
     }
 
+    /// The file that a chunk is in, and where in it.
+    pub fn find(&self, array: &str, coords: &[u64]) -> io::Result<(Object, Range<u64>)> {
+        let place = self.sharding.as_ref().and_then(|sharding| sharding.place(array, coords));
+        let file = place.as_ref().map_or_else(|| chunk_path(self.version, array, coords), |place| place.file.clone());
+        let object = self.ground.files.open(&below(&self.place.read(), &file))?.ok_or(io::ErrorKind::NotFound)?;
+        let range = match place {
+            Some(place) => Shard::open(&object, place.slots).map_err(invalid)?.range(place.slot),
+            None => Some(0..object.stat()?.size),
+        };
+        Ok((object, range.ok_or(io::ErrorKind::NotFound)?))
+    }
+
     fn try_read(&self, chunk: StoredChunk<'_>, start: u64, out: &mut [u8]) -> io::Result<()> {
         let key = ChunkKey {
             store: self.store as u64,
@@ -56,8 +73,7 @@ impl StoreReader {
             generation: chunk.checks.iter().fold(chunk.stored, |sum, check| sum.rotate_left(5) ^ check),
         };
         let open = self.ground.opened.get(key, |key| {
-            let object = self.ground.files.open(&self.path_of(chunk))?.ok_or(io::ErrorKind::NotFound)?;
-            let stored = 0..object.stat()?.size;
+            let (object, stored) = self.find(chunk.array, chunk.coords)?;
             let section = Section { source: Box::new(object), range: stored };
             let frame = Frame::open(section, decoded_len(&self.arrays, chunk.array)?).map_err(invalid)?;
             Ok(OpenChunk { key, chunk: Chunk::Stored(frame) })
@@ -121,6 +137,8 @@ pub(super) struct StagedReader<'a> {
     version: Ngff,
     arrays: &'a [ArrayUse],
     staged: HashMap<&'a str, &'a StagedChunk>,
+    /// The version that is replaced: chunks that are not staged stand there.
+    standing: Option<&'a Standing>,
     kept: &'a KeptChunks,
 }
 
@@ -136,25 +154,30 @@ struct Kept {
 
 impl<'a> StagedReader<'a> {
     pub fn new(
-        version: Ngff,
+        (version, standing): (Ngff, Option<&'a Standing>),
         arrays: &'a [ArrayUse],
         staged: impl Iterator<Item = &'a StagedChunk>,
         kept: &'a KeptChunks,
     ) -> Self {
         let staged = staged.map(|chunk| (chunk.path.as_str(), chunk)).collect();
-        StagedReader { version, arrays, staged, kept }
+        StagedReader { version, arrays, staged, standing, kept }
     }
 
-    /// The whole decoded chunk; `None` if none is staged there.
+    /// The whole decoded chunk; `None` if none is staged there, and none stands there.
     pub fn chunk(&self, array: &str, coords: &[u64], checks: &[u64]) -> io::Result<Option<Arc<Vec<u8>>>> {
         let path = chunk_path(self.version, array, coords);
         if let Some((_, kept)) = self.kept.0.lock().chunks.iter().find(|(other, _)| *other == path) {
             return Ok(Some(kept.clone()));
         }
-        let Some(staged) = self.staged.get(path.as_str()) else { return Ok(None) };
+        let object = match (self.staged.get(path.as_str()), self.standing) {
+            (Some(staged), _) => Some(staged.open()?),
+            (None, Some(standing)) => standing.open(&path)?,
+            (None, None) => None,
+        };
+        let Some(object) = object else { return Ok(None) };
         let len = decoded_len(self.arrays, array)?;
         let mut bytes = vec![0; len as usize];
-        decode(staged.open()?, len, checks, 0..len, &mut bytes)?;
+        decode(object, len, checks, 0..len, &mut bytes)?;
         let bytes = Arc::new(bytes);
         self.keep(path, bytes.clone());
         Ok(Some(bytes))

@@ -15,8 +15,11 @@ use parking_lot::Mutex;
 use super::choose::{ENDING, Target, TargetKind};
 use super::ground::Ground;
 use super::level::overview_factor;
-use super::marker::{Marker, PlateMarker};
+use super::marker::{Kind, Marker, PlateMarker};
+use super::sharding::shard_planes;
 use super::store::{Store, read_marker};
+use super::stores::Subject;
+use crate::config::Shards;
 use crate::model::{FileKind, RelPath, Timestamp};
 
 /// How long a directory is trusted to have the stores that it had.
@@ -70,13 +73,40 @@ impl Registry {
         }
         let place = self.free_place(&dirs, target)?;
         let plate = match &target.kind {
-            TargetKind::Plate(shape, _) => Some(PlateMarker::new(shape, overview_factor(shape.height, shape.width))),
+            TargetKind::Plate(shape, _) => {
+                let mut plate = PlateMarker::new(shape, overview_factor(shape.height, shape.width));
+                plate.shard = (self.ground.shards == Shards::Field).then(|| shard_planes(&plate));
+                Some(plate)
+            }
             _ => None,
         };
         let store = Arc::new(Store::planned(&self.ground, place, Marker::new(new_id(), target.kind.kind(), plate)));
         store.reserved.fetch_add(1, Ordering::AcqRel);
         self.add(&mut dirs, target.base.clone(), store.clone());
         Ok(store)
+    }
+
+    /// The store in which a version of a file that belongs to no plate is, with the file reserved in it: by the record
+    /// that is replaced, or by name in the file's directory.
+    pub fn reserve_standing(&self, subject: &Subject) -> Option<Arc<Store>> {
+        let first = subject.names.first()?;
+        let replaced = subject.replaces.and_then(|id| self.get(id.store));
+        let beside = self.list(&first.split()?.0).unwrap_or_default();
+        let has = |store: &Arc<Store>| {
+            store.kind != Kind::Plate && {
+                let (base, state) = (store.base(), store.state.lock());
+                let record = subject.replaces.filter(|id| id.store == store.id).map(|id| id.record);
+                record.is_some_and(|record| state.entries.contains_key(&record))
+                    || super::store::relative(&base, first).is_some_and(|name| state.by_name.contains_key(&name))
+            }
+        };
+        let store = replaced.into_iter().chain(beside).find(has)?;
+        let _dirs = self.dirs.lock();
+        if store.is_gone() {
+            return None;
+        }
+        store.reserved.fetch_add(1, Ordering::AcqRel);
+        Some(store)
     }
 
     /// Forgets a store that is not on disk and that nobody plans a file for.

@@ -9,7 +9,9 @@ use super::ground::below;
 use super::marker::Kind;
 use super::metadata::SERIES;
 use super::numbering::{parse_field, well_path};
-use super::store::{Claim, OWN, State, Store, chunk_paths, hash, literal_ids, literal_path};
+use super::reshard::{Reshard, StagedShard};
+use super::standing::files_of;
+use super::store::{Claim, OWN, State, Store, hash};
 use super::table::{Due, Page, RecordId};
 use crate::config::Ngff;
 
@@ -25,8 +27,9 @@ pub(super) fn remove_record(store: &Arc<Store>, id: RecordId) -> io::Result<()> 
     let paths = paths_of(store, &page, id);
     let own: Vec<String> = paths.into_iter().filter(|path| is_own(&state, path, id)).collect();
     page.remove(id);
-    page.dues = own.iter().map(|path| Due::Remove { path: path.clone() }).collect();
-    if page.encode().is_err() {
+    let (dues, shards) = take_out(store, &own)?;
+    page.dues = dues;
+    if page.encode().is_err() && store.sharding.is_none() {
         // Too many to be noted: should this be cut short, a check finds what is left.
         page.dues.clear();
     }
@@ -39,11 +42,39 @@ pub(super) fn remove_record(store: &Arc<Store>, id: RecordId) -> io::Result<()> 
     ground.reached("removed")?;
     own.iter().for_each(|path| drop(state.claims.remove(&hash(path))));
     let empty = state.let_go(id.0);
-    for path in own {
-        ground.files.remove(&below(&place, &path), &place)?;
+    shards.into_iter().try_for_each(|shard| shard.publish(store))?;
+    for path in own.iter().filter(|path| is_file(store, path)) {
+        ground.files.remove(&below(&place, path), &place)?;
     }
-    drop_images(store, &mut state, empty)?;
+    if !empty.is_empty() {
+        super::companions::drop_unused(store, &mut state)?;
+    }
     if state.entries.is_empty() && store.reserved.load(Ordering::Acquire) == 0 { drop_store(store) } else { Ok(()) }
+}
+
+/// Whether a chunk is a file of its own.
+fn is_file(store: &Store, path: &str) -> bool {
+    store.sharding.as_ref().is_none_or(|sharding| sharding.place_of(path).is_none())
+}
+
+/// What is due when the chunks `own` go, and the shards that have them no more.
+fn take_out(store: &Store, own: &[String]) -> io::Result<(Vec<Due>, Vec<StagedShard>)> {
+    let Some(mut reshard) = Reshard::of(store) else {
+        return Ok((own.iter().map(|path| Due::Remove { path: path.clone() }).collect(), Vec::new()));
+    };
+    let mut dues = Vec::new();
+    reshard.note(std::iter::empty(), own, &mut dues)?;
+    let changes: Vec<_> = own.iter().map(|path| (path.as_str(), None)).collect();
+    match reshard.write(&changes) {
+        Ok(shards) => Ok((dues, shards)),
+        // What cannot be read any more must not keep a file from being deleted.
+        Err(e) if e.kind() == io::ErrorKind::InvalidData => {
+            tracing::error!("chunks in a damaged shard of the store {} stay: {e}", store.place());
+            dues.retain(|due| matches!(due, Due::Remove { .. }));
+            Ok((dues, Vec::new()))
+        }
+        Err(e) => Err(e),
+    }
 }
 
 /// Records were taken out of their page because another replaces them: what only they had goes.
@@ -55,6 +86,9 @@ pub(super) fn after_page(store: &Store, state: &mut State, old: &[RecordId], gon
             Some(Claim::Record(record)) if old.contains(&RecordId(*record)) => drop(state.claims.remove(&key)),
             Some(_) => continue,
             None => {}
+        }
+        if !is_file(store, path) {
+            continue;
         }
         if let Err(e) = store.ground.files.remove(&below(&place, path), &place) {
             tracing::warn!("{path} of the store {place}, which no file uses, stays: {e}");
@@ -70,10 +104,7 @@ pub(super) fn after_page(store: &Store, state: &mut State, old: &[RecordId], gon
 pub(super) fn paths_of(store: &Store, page: &Page, id: RecordId) -> Vec<String> {
     let Some(Ok(record)) = page.record(id) else { return Vec::new() };
     match store.recipe(&record) {
-        Ok(recipe) => {
-            let literals = literal_ids(&record, &recipe).map(|id| literal_path(store.version, id));
-            chunk_paths(store.version, &record, &recipe).chain(literals).collect()
-        }
+        Ok(recipe) => files_of(store.version, &record, &recipe).collect(),
         Err(e) => {
             tracing::error!("chunks of {} stay, because its recipe cannot be read: {e}", record.names[0]);
             Vec::new()
@@ -90,7 +121,8 @@ fn is_own(state: &State, path: &str, id: RecordId) -> bool {
     }
 }
 
-/// Removes groups of images that no record uses, and then what they were the last of.
+/// Removes groups of images that no record uses, and then what they were the last of. What fails is tried again after
+/// the next commit.
 pub(super) fn drop_images(store: &Store, state: &mut State, empty: Vec<String>) -> io::Result<()> {
     if empty.is_empty() {
         return Ok(());
@@ -98,6 +130,14 @@ pub(super) fn drop_images(store: &Store, state: &mut State, empty: Vec<String>) 
     for image in &empty {
         state.images.remove(image);
     }
+    let dropped = drop_groups(store, state, &empty);
+    if dropped.is_err() {
+        state.images.extend(empty.into_iter().map(|image| (image, 0)));
+    }
+    dropped
+}
+
+fn drop_groups(store: &Store, state: &State, empty: &[String]) -> io::Result<()> {
     if store.kind != Kind::Plate {
         store.put_root(state)?;
     }
@@ -110,8 +150,14 @@ pub(super) fn drop_images(store: &Store, state: &mut State, empty: Vec<String>) 
             }
         }
     }
+    drop_dirs(store, state, empty)
+}
+
+/// Removes the directories of images that no record uses, and of wells and rows that have no other.
+fn drop_dirs(store: &Store, state: &State, empty: &[String]) -> io::Result<()> {
+    let wells: HashSet<_> = empty.iter().filter_map(|image| parse_field(image)).map(|(well, _)| well).collect();
     let place = store.place();
-    for image in &empty {
+    for image in empty {
         store.drop_image(image, LEVELS_MOST)?;
     }
     for well in wells.into_iter().filter(|well| state.fields_of(*well).is_empty()) {
@@ -121,6 +167,19 @@ pub(super) fn drop_images(store: &Store, state: &mut State, empty: Vec<String>) 
         store.drop_documents(&place, &below(&place, row))?;
     }
     Ok(())
+}
+
+/// Removes a store that was to be made for files of which none was sealed.
+pub(super) fn drop_unborn(store: &Store) -> io::Result<()> {
+    let mut state = store.state.lock();
+    let unused = state.entries.is_empty() && store.reserved.load(Ordering::Acquire) == 0;
+    if !unused || store.ground.files.tree().find(&store.place())?.is_none() {
+        return Ok(());
+    }
+    // On a full disk what says that they are there could not be changed before.
+    let images: Vec<String> = std::mem::take(&mut state.images).into_keys().collect();
+    drop_dirs(store, &state, &images)?;
+    drop_store(store)
 }
 
 /// Removes a store that has no records. What others put into it stays, in a group that is no plate any more.
@@ -145,10 +204,11 @@ fn drop_store(store: &Store) -> io::Result<()> {
         });
     }
     store.drop_documents(&place, &place)?;
-    match store.ground.files.tree().rmdir(&place) {
+    let files = &store.ground.files;
+    files.keeping_times(&store.base(), || match files.tree().rmdir(&place) {
         Err(e) if crate::backend::is_absent(&e) => Ok(()),
         removed => removed,
-    }
+    })
 }
 
 /// Removes one of our own groups with all that is in it.

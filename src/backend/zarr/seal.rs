@@ -9,6 +9,7 @@ use super::ground::{Ground, StagedChunk, chunk_path};
 use super::plan::Plan;
 use super::pyramid::make_levels;
 use super::reader::{KeptChunks, StagedReader};
+use super::standing::Standing;
 use super::stores::{SealError, Subject};
 use super::table::{
     ArrayUse, Attributes, CHUNK, ChunkList, ChunkRef, LITERALS, LiteralChunk, Literals, Rebuilt, Recipe, RecipeBytes,
@@ -38,6 +39,8 @@ pub(super) struct Sealed {
     pub chunks: Vec<StagedChunk>,
     /// Chunks of literal bytes.
     pub literals: Vec<StagedChunk>,
+    /// Paths of those that got their places before the commit.
+    pub early: Vec<String>,
     /// Values of its channels.
     pub windows: Windows,
 }
@@ -50,6 +53,8 @@ pub(super) struct Sealing<'a> {
     pub plan: &'a Plan,
     /// Gives out numbers of chunks of literal bytes.
     pub literal: &'a (dyn Fn() -> u64 + Sync),
+    /// The version that this one replaces.
+    pub standing: Option<&'a Standing>,
 }
 
 impl Sealing<'_> {
@@ -79,7 +84,7 @@ impl Sealing<'_> {
             arrays,
             recipe: bytes,
         };
-        Ok(Sealed { record, recipe, chunks, literals, windows })
+        Ok(Sealed { record, recipe, chunks, literals, early: Vec::new(), windows })
     }
 
     /// The arrays of the layout, as records know them.
@@ -111,22 +116,27 @@ impl Sealing<'_> {
             gather(array, index.of(chunk), source, &mut bytes)?;
             windows.look(array, place, chunk, &bytes);
             let coords = place.chunk(chunk);
-            self.stage(&mut list, &mut staged, (chunk.array, &used.path, &coords), (&bytes, array.dtype.size()))?;
+            self.stage(&mut list, &mut staged, (chunk.array, used, &coords), &bytes)?;
         }
         Ok((list, staged, windows))
     }
 
-    /// Encodes and stages one chunk of an array.
+    /// Encodes and stages one chunk of an array, if it does not stand there already.
     pub fn stage(
         &self,
         list: &mut ChunkList,
         staged: &mut Vec<StagedChunk>,
-        (array, path, coords): (u32, &str, &[u64]),
-        (bytes, size): (&[u8], usize),
+        (array, used, coords): (u32, &ArrayUse, &[u64]),
+        bytes: &[u8],
     ) -> Result<(), SealError> {
-        let frame = self.ground.encode(bytes, size)?;
+        let path = chunk_path(self.version, &used.path, coords);
+        if let Some(known) = self.standing.and_then(|standing| standing.equal(&path, used, bytes)) {
+            list.push(ChunkRef { array, coords, ..known });
+            return Ok(());
+        }
+        let frame = self.ground.encode(bytes, used.dtype.size())?;
         list.push(ChunkRef { array, coords, stored: frame.bytes.len() as u64, checks: &frame.checks });
-        staged.push(self.ground.stage(&frame, chunk_path(self.version, path, coords))?);
+        staged.push(self.ground.stage(&frame, path)?);
         Ok(())
     }
 
@@ -150,6 +160,9 @@ impl Sealing<'_> {
     fn stage_literal(&self, mut bytes: Vec<u8>, staged: &mut Vec<StagedChunk>) -> Result<LiteralChunk, SealError> {
         bytes.resize(CHUNK, 0);
         let frame = self.ground.encode(&bytes, 1)?;
+        if let Some(known) = self.standing.and_then(|standing| standing.take_literal(&frame)) {
+            return Ok(known);
+        }
         let id = (self.literal)();
         staged.push(self.ground.stage(&frame, chunk_path(self.version, LITERALS, &[id]))?);
         Ok(LiteralChunk { id, stored: frame.bytes.len() as u64, checks: frame.checks })
@@ -171,13 +184,13 @@ impl Sealing<'_> {
 
     /// Rebuilds the file from what was staged, compares it with the source byte for byte, and returns its SHA-256.
     fn prove<'s>(
-        &self,
+        &'s self,
         (arrays, kept): (&'s [ArrayUse], &'s KeptChunks),
         recipe: &Recipe,
         staged: impl Iterator<Item = &'s StagedChunk>,
         source: &dyn ByteSource,
     ) -> Result<[u8; 32], SealError> {
-        let reader = StagedReader::new(self.version, arrays, staged, kept);
+        let reader = StagedReader::new((self.version, self.standing), arrays, staged, kept);
         let rebuilt = Rebuilt::new(Arc::from(arrays), Arc::new(recipe.clone()), reader);
         let (mut wanted, mut found) = (vec![0; STEP], vec![0; STEP]);
         let mut hash = Sha256::new();

@@ -12,6 +12,8 @@ use super::marker::{Kind, Marker, PlateMarker, PlateShape};
 use super::ngff::Document;
 use super::pages::Pages;
 use super::reader::StoreReader;
+use super::sharding::Sharding;
+use super::standing::files_of;
 use super::stores::{SealedEntry, SealedId};
 use super::table::{
     Attributes, Due, LITERALS, Literals, Page, Recipe, RecipeBytes, Record, RecordId, read_literal_chunks,
@@ -34,6 +36,8 @@ pub(super) struct Store {
     pub place: Arc<RwLock<RelPath>>,
     /// What its plate is, if it is one.
     pub shape: Option<PlateShape>,
+    /// Where the chunks of its fields are, if they are gathered in shards.
+    pub sharding: Option<Arc<Sharding>>,
     /// It is on disk.
     pub created: AtomicBool,
     /// It was removed while somebody held it.
@@ -52,7 +56,7 @@ pub(super) struct State {
     pub entries: HashMap<u64, Arc<Entry>>,
     /// Which record has a name, relative to the base.
     pub by_name: BTreeMap<RelPath, u64>,
-    /// Which record (or file on its way) has which chunk of a plate, by the hash of the chunk's path.
+    /// Which record (or file on its way) has which chunk, by the hash of the chunk's path.
     pub claims: HashMap<u64, Claim>,
     /// Groups of images, by path, with the number of records that use them.
     pub images: BTreeMap<String, usize>,
@@ -112,6 +116,7 @@ impl Store {
         })?;
         if ground.writable {
             redo(ground, place, &dues);
+            Sharding::of(&state.marker).iter().for_each(|sharding| sharding.drop_empty(ground, place, &dues));
         }
         for (number, record) in records {
             if state.pages.home(record.id) == Some(number) {
@@ -125,6 +130,7 @@ impl Store {
         state.next_image = state.next_image.max(highest_group(ground, place)?);
         let store = Store::over(ground, (id, kind, version), shared, state);
         store.created.store(true, Ordering::Release);
+        super::companions::take_in(&store, &mut store.state.lock())?;
         Ok(Some(store))
     }
 
@@ -141,6 +147,7 @@ impl Store {
             kind,
             place,
             shape: state.marker.plate.as_ref().and_then(PlateMarker::shape),
+            sharding: Sharding::of(&state.marker),
             created: AtomicBool::new(false),
             gone: AtomicBool::new(false),
             reserved: AtomicUsize::new(0),
@@ -156,6 +163,11 @@ impl Store {
     /// Whether it was removed.
     pub fn is_gone(&self) -> bool {
         self.gone.load(Ordering::Acquire)
+    }
+
+    /// A file that was reserved in it is not planned for it any more.
+    pub fn release(&self) {
+        self.reserved.fetch_sub(1, Ordering::AcqRel);
     }
 
     /// Its directory now.
@@ -176,6 +188,7 @@ impl Store {
             place: self.place.clone(),
             version: self.version,
             arrays: Arc::from(record.arrays.as_slice()),
+            sharding: self.sharding.clone(),
         }
     }
 
@@ -233,8 +246,14 @@ impl State {
     /// Takes in a record that is on disk. One whose recipe is damaged keeps its names: reading it is an error.
     fn load(&mut self, ground: &Arc<Ground>, place: &Arc<RwLock<RelPath>>, version: Ngff, record: &Record) {
         let arrays = Arc::from(record.arrays.as_slice());
-        let reader =
-            StoreReader { ground: ground.clone(), store: self.marker.id, place: place.clone(), version, arrays };
+        let reader = StoreReader {
+            ground: ground.clone(),
+            store: self.marker.id,
+            place: place.clone(),
+            version,
+            arrays,
+            sharding: Sharding::of(&self.marker),
+        };
         let recipe = recipe_of(&reader, record);
         if let Err(e) = &recipe {
             tracing::error!("the recipe of {} in {} cannot be read: {e}", record.names[0], place.read());
@@ -254,13 +273,11 @@ impl State {
             let highest = literal_ids(record, recipe).max().map_or(0, |id| id + 1);
             self.next_literal = self.next_literal.max(highest);
             self.see_times(record, recipe);
-            if self.marker.kind == Kind::Plate {
-                for path in chunk_paths(version, record, recipe) {
-                    match self.claims.get(&hash(&path)) {
-                        // Of two records that claim one chunk the higher is the newer.
-                        Some(Claim::Record(other)) if *other > record.id.0 => {}
-                        _ => drop(self.claims.insert(hash(&path), Claim::Record(record.id.0))),
-                    }
+            for path in files_of(version, record, recipe) {
+                match self.claims.get(&hash(&path)) {
+                    // Of two records that claim one chunk the higher is the newer.
+                    Some(Claim::Record(other)) if *other > record.id.0 => {}
+                    _ => drop(self.claims.insert(hash(&path), Claim::Record(record.id.0))),
                 }
             }
         }

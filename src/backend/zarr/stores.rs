@@ -35,6 +35,8 @@ pub struct Subject {
     pub originals: Originals,
     /// The plain file in the workspace that is sealed, if it is one.
     pub found: Option<Identity>,
+    /// Its rule says that its pixels are labels: reduced levels take values that exist.
+    pub labels: bool,
 }
 
 /// A sealed file, as a store's table lists it.

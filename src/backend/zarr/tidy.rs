@@ -20,7 +20,7 @@ pub(super) fn tidy(store: &Arc<Store>) -> io::Result<()> {
     }
     if longer.is_some() {
         plate.extent_t = Some(state.times_used.max(1));
-        state.images.keys().try_for_each(|path| store.put_field_arrays(&plate, path))?;
+        store.put_fields_arrays(&plate, state.images.keys(), None)?;
     }
     state.marker.plate = Some(plate.clone());
     store.put_marker(&state)?;

@@ -44,7 +44,7 @@ pub(super) fn of_spec(spec: &ArraySpec) -> Result<ArrayMetadata, ArrayError> {
             "zarr_format": 3, "node_type": "array", "shape": spec.shape, "data_type": v3, "fill_value": fill,
             "chunk_grid": {"name": "regular",
                            "configuration": {"chunk_shape": spec.shard.as_ref().unwrap_or(&spec.chunk)}},
-            "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+            "chunk_key_encoding": {"name": "default", "configuration": {"separator": separator(spec.shard.is_some())}},
             "codecs": codecs(spec), "attributes": {},
             "dimension_names": spec.names,
         }))
@@ -59,6 +59,11 @@ fn read<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, ArrayError> {
 /// The filter that the metadata declares, as v2 and v3 call it. Each chunk says itself which one it has.
 fn declared(dtype: Dtype) -> (u8, &'static str) {
     if dtype.size() == 1 { (2, "bitshuffle") } else { (1, "shuffle") }
+}
+
+/// What stands between the numbers in the name of a chunk, or of a shard.
+fn separator(sharded: bool) -> &'static str {
+    if sharded { "." } else { "/" }
 }
 
 fn codecs(spec: &ArraySpec) -> Value {
@@ -158,10 +163,6 @@ fn of_v3(metadata: &ArrayMetadataV3) -> Result<ArraySpec, ArrayError> {
     if !metadata.storage_transformers.is_empty() {
         return refuse("it has storage transformers");
     }
-    let keys = &metadata.chunk_key_encoding;
-    if keys.name() != "default" || field(keys, "separator").is_some_and(|separator| separator != "/") {
-        return refuse("the names of its chunks are not separated by '/'");
-    }
     if metadata.chunk_grid.name() != "regular" {
         return refuse("its chunks are not all of one size");
     }
@@ -174,6 +175,10 @@ fn of_v3(metadata: &ArrayMetadataV3) -> Result<ArraySpec, ArrayError> {
             (outer, None)
         }
     };
+    let (keys, wanted) = (&metadata.chunk_key_encoding, separator(shard.is_some()));
+    if keys.name() != "default" || field(keys, "separator").and_then(Value::as_str).unwrap_or("/") != wanted {
+        return refuse(format!("the names of its chunks are not separated by '{wanted}'"));
+    }
     let names: Option<Vec<String>> =
         metadata.dimension_names.as_ref().and_then(|names| names.iter().cloned().collect());
     Ok(ArraySpec { version: Version::V3, dtype: *dtype, shape: metadata.shape.clone(), chunk, shard, names })

@@ -12,7 +12,7 @@ use thiserror::Error;
 use zarrs::metadata::ArrayMetadata;
 
 pub use self::chunk::{Chunk, ChunkError};
-pub use self::shard::{Shard, ShardError};
+pub use self::shard::{Shard, ShardError, copy};
 use super::blosc::{Encoded, FilterChoice, TooLarge, encode};
 use crate::model::RelPath;
 use crate::view::Dtype;
@@ -41,7 +41,8 @@ pub struct ArraySpec {
     /// Extent of a chunk in each dimension.
     pub chunk: Vec<u64>,
     /// Extent of a shard in each dimension, a multiple of the chunk's (v3 only). It may reach beyond the array, so that
-    /// the array has room to grow: chunks keep their slots only as long as the shard's extent does not change.
+    /// the array has room to grow: chunks keep their slots only as long as the shard's extent does not change. Shards
+    /// are few: their files lie in the array's directory (`c.0.0.0`), without directories of their own.
     pub shard: Option<Vec<u64>>,
     /// A name for each dimension (v3 only).
     pub names: Option<Vec<String>>,
@@ -162,6 +163,10 @@ impl ChunkArray {
 
     fn file(&self, index: impl ExactSizeIterator<Item = u64>) -> RelPath {
         let mut file = RelPath::root();
+        if self.spec.shard.is_some() {
+            file.push(OsStr::new(&shard_name(index)));
+            return file;
+        }
         let dimensions = index.len();
         if self.spec.version == Version::V3 {
             file.push(OsStr::new("c"));
@@ -175,6 +180,11 @@ impl ChunkArray {
         }
         file
     }
+}
+
+/// Name of a shard's file in the directory of its array.
+pub fn shard_name(index: impl Iterator<Item = u64>) -> String {
+    index.fold("c".to_owned(), |name, at| format!("{name}.{at}"))
 }
 
 /// What must hold of every array, so that nothing that is computed from it overflows.

@@ -91,15 +91,28 @@ impl Shard {
         changes: &BTreeMap<usize, Option<&[u8]>>,
         to: &Object,
     ) -> Result<Shard, ShardError> {
+        self.rewrite_with(from, changes, to, |bytes, to, at| {
+            to.write_all_at(bytes, at)?;
+            Ok(bytes.len() as u64)
+        })
+    }
+
+    /// The same with changes of any kind: `put` writes one at an offset and returns its length.
+    pub fn rewrite_with<C>(
+        &self,
+        from: &dyn ByteSource,
+        changes: &BTreeMap<usize, Option<C>>,
+        to: &Object,
+        put: impl Fn(&C, &Object, u64) -> Result<u64, ShardError>,
+    ) -> Result<Shard, ShardError> {
         let mut at = 0;
         let mut entries = Vec::with_capacity(self.entries.len());
         for (slot, old) in self.entries.iter().enumerate() {
             let start = at;
             let there = match (changes.get(&slot), old) {
                 (Some(None), _) | (None, None) => false,
-                (Some(Some(bytes)), _) => {
-                    to.write_all_at(bytes, at)?;
-                    at += bytes.len() as u64;
+                (Some(Some(change)), _) => {
+                    at += put(change, to, at)?;
                     true
                 }
                 (None, Some(old)) => {
@@ -128,7 +141,7 @@ impl Shard {
 }
 
 /// Copies a range as it is; returns its length.
-fn copy(from: &dyn ByteSource, range: &Range<u64>, to: &Object, start: u64) -> Result<u64, ShardError> {
+pub fn copy(from: &dyn ByteSource, range: &Range<u64>, to: &Object, start: u64) -> Result<u64, ShardError> {
     let len = range.end - range.start;
     let mut buf = vec![0; STEP.min(usize::try_from(len).unwrap_or(STEP))];
     let mut done = 0;

@@ -30,10 +30,10 @@ fn slots_of_a_shard_are_in_c_order_and_stay_when_the_array_grows() {
     let array = ChunkArray::new(sharded).unwrap();
     assert_eq!(array.slots(), Some(32));
     let place = array.place(&[1, 2, 0, 1]).unwrap();
-    assert_eq!((place.file.to_string().as_str(), place.slot), ("c/0/0/0/0", Some(8 + 2 * 2 + 1)));
+    assert_eq!((place.file.to_string().as_str(), place.slot), ("c.0.0.0.0", Some(8 + 2 * 2 + 1)));
     let grown = array.resized(&[9, 3, 100, 240]).unwrap();
     assert_eq!(grown.place(&[1, 2, 0, 1]), Some(place));
-    assert_eq!(grown.place(&[4, 0, 0, 0]).unwrap().file.to_string(), "c/1/0/0/0");
+    assert_eq!(grown.place(&[4, 0, 0, 0]).unwrap().file.to_string(), "c.1.0.0.0");
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn what_cannot_be_served_is_refused() {
     let v2 = ChunkArray::new(spec(Version::V2)).unwrap().document().unwrap();
     let v3 = ChunkArray::new(ArraySpec { shard: Some(vec![2, 4, 100, 120]), ..spec(Version::V3) }).unwrap();
     let v3 = v3.document().unwrap();
-    let changes: [(&[u8], Version, &str, &str); 13] = [
+    let changes: [(&[u8], Version, &str, &str); 14] = [
         (&v2, Version::V2, "\"<u2\"", "\">u2\""),
         (&v2, Version::V2, "\"C\"", "\"F\""),
         (&v2, Version::V2, "\"/\"", "\".\""),
@@ -86,6 +86,7 @@ fn what_cannot_be_served_is_refused() {
         (&v2, Version::V2, "\"fill_value\": 0", "\"fill_value\": 1"),
         (&v2, Version::V2, "\"filters\": null", "\"filters\": [{\"id\": \"delta\"}]"),
         (&v2, Version::V2, "120", "18446744073709551615"),
+        (&v3, Version::V3, "\".\"", "\"/\""),
         (&v3, Version::V3, "\"little\"", "\"big\""),
         (&v3, Version::V3, "\"lz4\"", "\"zlib\""),
         (&v3, Version::V3, "\"end\"", "\"start\""),

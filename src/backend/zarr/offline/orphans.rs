@@ -73,7 +73,9 @@ fn chunk_files(store: &Offline, array: &str, dir: &RelPath, files: &mut Vec<RelP
     for entry in entries {
         let Some(name) = entry.name.to_str() else { continue };
         let top = *dir == below(array, &RelPath::root());
-        let chunk = name.bytes().all(|byte| byte.is_ascii_digit());
+        let numbers = |name: &str| name.bytes().all(|byte| byte.is_ascii_digit());
+        let shard = |name: &str| name.strip_prefix("c.").is_some_and(|rest| rest.split('.').all(numbers));
+        let chunk = numbers(name) || (top && store.arrays.version == Version::V3 && shard(name));
         if !(chunk || top && name == "c" && store.arrays.version == Version::V3) {
             continue;
         }

@@ -80,3 +80,39 @@ fn a_store_that_is_deleted_takes_its_names_with_it() {
     }
     room.seal("a.tif", &tiff(3, 20, 20)).unwrap();
 }
+
+#[test]
+fn groups_that_a_killed_commit_made_go_when_the_workspace_is_mounted_again() {
+    for (version, document, array) in [(Ngff::V04, ".zattrs", ".zarray"), (Ngff::V05, "zarr.json", "zarr.json")] {
+        let room = Room::new(version);
+        fs::create_dir_all(room.dir.path().join("P")).unwrap();
+        room.seal(NAME, &tiff(3, 600, 600)).unwrap();
+        let store = room.dir.path().join("P/P.ome.zarr");
+        let before = fs::read(store.join(document)).unwrap();
+        let (shape, larger) = ("[\n    1,\n    600,\n    600\n  ]", "[\n    3,\n    600,\n    600\n  ]");
+        let full = store.join("B/03/0/0").join(array);
+        let arrays = fs::read_to_string(&full).unwrap();
+        assert!(arrays.contains(shape), "{arrays}");
+        // Just before the page: further groups, directories for their chunks, arrays that have grown.
+        fs::write(&full, arrays.replacen(shape, larger, 1)).unwrap();
+        for other in ["B/03/1", "C/04/0"] {
+            for level in ["", "0", "1"] {
+                let (from, to) = (store.join("B/03/0").join(level), store.join(other).join(level));
+                fs::create_dir_all(&to).unwrap();
+                for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+                    if entry.file_type().unwrap().is_file() {
+                        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+                    }
+                }
+            }
+            fs::create_dir_all(store.join(other).join("0/0/0")).unwrap();
+        }
+        fs::write(store.join(document), String::from_utf8(before.clone()).unwrap().replace("03", "05")).unwrap();
+        drop(super::super::due::note(&room.zarr.ground, [path("P/P.ome.zarr")].into_iter()).unwrap());
+        let room = room.again();
+        assert!(!store.join("B/03/1").exists() && !store.join("C").exists());
+        assert_eq!(fs::read_to_string(&full).unwrap(), arrays);
+        assert_eq!(fs::read(store.join(document)).unwrap(), before);
+        assert!(room.read_name(NAME) == tiff(3, 600, 600));
+    }
+}

@@ -1,9 +1,12 @@
 //! Whole stores in real directories: files go in, and come out byte for byte.
 
+mod again;
 mod commit;
 mod costs;
+mod full;
 mod images;
 mod plates;
+mod shards;
 
 use std::fs;
 use std::io;
@@ -39,9 +42,18 @@ impl Room {
         Room::over(TempDir::new().unwrap(), version, None)
     }
 
+    /// One whose plates have shards.
+    fn sharded(hook: Option<Hook>) -> Room {
+        Room::with(TempDir::new().unwrap(), (Ngff::V05, config::Shards::Field), hook)
+    }
+
     fn over(dir: TempDir, version: Ngff, hook: Option<Hook>) -> Room {
+        Room::with(dir, (version, config::Shards::None), hook)
+    }
+
+    fn with(dir: TempDir, (ngff, shards): (Ngff, config::Shards), hook: Option<Hook>) -> Room {
         let staging = open_dir(&dir.path().join(".scopefs/sealing"));
-        let config = config::Zarr { ngff: version, ..config::Zarr::default() };
+        let config = config::Zarr { ngff, shards, ..config::Zarr::default() };
         let zarr = Zarr::with_hook(open_dir(dir.path()), Some(staging), &config, &[], hook).unwrap();
         Room { dir, zarr }
     }
@@ -49,9 +61,9 @@ impl Room {
     /// The same workspace, mounted anew.
     fn again(self) -> Room {
         let Room { dir, zarr } = self;
-        let version = zarr.ground.version;
+        let version = (zarr.ground.version, zarr.ground.shards);
         drop(zarr);
-        Room::over(dir, version, None)
+        Room::with(dir, version, None)
     }
 
     fn seal(&self, name: &str, bytes: &[u8]) -> Result<SealedId, SealError> {
@@ -153,6 +165,7 @@ fn subject(name: &str, bytes: &[u8]) -> Subject {
         replaces: None,
         originals: Originals::Replace,
         found: None,
+        labels: false,
     }
 }
 

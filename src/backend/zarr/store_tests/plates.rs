@@ -258,3 +258,41 @@ fn planes_of_one_file_are_planes_of_one_field() {
     assert_eq!(room.json("P/P.ome.zarr/B/03/0/0/.zarray")["shape"], serde_json::json!([2, 3, 16, 16]));
     assert!(room.read_name("P/P_B03_s1_w2.npy") == stack);
 }
+
+#[test]
+fn every_well_has_the_first_field_of_the_first_well_whatever_comes_first() {
+    for version in [Ngff::V04, Ngff::V05] {
+        let document = if version == Ngff::V04 { ".zattrs" } else { "zarr.json" };
+        let mut room = Room::new(version);
+        fs::create_dir_all(room.dir.path().join("lab/P1")).unwrap();
+        let fields = |room: &Room, well: &str| {
+            let found = room.json(&format!("lab/P1/P1.ome.zarr/{well}/{document}"));
+            let ome = found["attributes"]["ome"].as_object().map_or(&found, |_| &found["attributes"]["ome"]);
+            let images = ome["well"]["images"].as_array().unwrap().clone();
+            images.iter().map(|image| image["path"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        room.seal(&name("C10", 3, 1), &tiff(1, 16, 16)).unwrap();
+        assert_eq!(fields(&room, "C/10"), ["2"]);
+        room.seal(&name("B03", 2, 1), &tiff(2, 16, 16)).unwrap();
+        assert_eq!(fields(&room, "C/10"), ["1", "2"]);
+        room = room.again();
+        room.seal(&name("B03", 4, 2), &tiff(3, 16, 16)).unwrap();
+        assert_eq!(
+            (fields(&room, "C/10"), fields(&room, "B/03")),
+            (vec!["1".into(), "2".into()], vec!["1".into(), "3".into()])
+        );
+        let array = if version == Ngff::V04 { ".zarray" } else { "zarr.json" };
+        let array = room.json(&format!("lab/P1/P1.ome.zarr/C/10/1/0/{array}"));
+        assert_eq!(array["shape"], serde_json::json!([2, 16, 16]));
+        // With its first field gone, the first well's next is its first.
+        let gone = room.zarr.listing(&path("lab/P1")).unwrap();
+        let gone = gone.iter().find(|entry| entry.names[0] == path(&name("B03", 2, 1))).unwrap();
+        room.zarr.remove(gone.id).unwrap();
+        assert_eq!((fields(&room, "C/10"), fields(&room, "B/03")), (vec!["2".into(), "3".into()], vec!["3".into()]));
+        assert!(!room.has("lab/P1/P1.ome.zarr/C/10/1"));
+        for entry in room.zarr.listing(&path("lab/P1")).unwrap() {
+            room.zarr.remove(entry.id).unwrap();
+        }
+        assert_eq!(fs::read_dir(room.dir.path().join("lab/P1")).unwrap().count(), 0);
+    }
+}
