@@ -148,8 +148,8 @@ struct SealTables {
     plain: RwLock<Vec<RelPath>>,
     /// Files on disk that are to be sealed when they have come to rest.
     waiting: DashMap<u64, Arc<Inode>>,
-    /// Held for reading while stores are written, for writing while a directory is renamed: a commit knows its store by
-    /// its path. Taken before the namespace lock, never under it.
+    /// Held for reading from a commit until its files know of their records; for writing while a directory is renamed,
+    /// because a commit knows its store by its path, and while stores are read. Before the namespace lock, never under it.
     in_place: RwLock<()>,
 }
 

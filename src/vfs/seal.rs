@@ -104,19 +104,16 @@ impl Vfs {
         }
         // A commit waits for the disk; nothing is worth no wait.
         let any = begun.iter().any(|result| result.is_ok());
-        let mut committed: HashMap<Ticket, _> = match any {
-            true => {
-                let _in_place = self.seals.in_place.read();
-                batch.commit().into_iter().collect()
-            }
-            false => HashMap::new(),
-        };
+        // Until the files know of their records: whoever reads the stores in between would take them for files.
+        let in_place = any.then(|| self.seals.in_place.read());
+        let mut committed: HashMap<Ticket, _> = if any { batch.commit().into_iter().collect() } else { HashMap::new() };
         let settle = |result: std::result::Result<Sealing, MoveError>| {
             let sealing = result?;
             let answer = committed.remove(&sealing.ticket);
             self.end_seal(sealing, answer, goal, reason)
         };
         let mut results: Vec<Moved> = begun.into_iter().map(settle).collect();
+        drop(in_place);
         let missed: Vec<bool> = guards.iter().map(|guard| guard.is_none()).collect();
         drop(guards);
         if wait {

@@ -50,9 +50,11 @@ impl Vfs {
         };
         let Some(path) = path else { return Ok(()) };
         let revision = stores.revision(&path).unwrap_or_default();
-        if dir.stores_revision.swap(revision, Ordering::AcqRel) == revision {
+        if dir.stores_revision.load(Ordering::Acquire) == revision {
             return Ok(());
         }
+        let _in_place = self.seals.in_place.write();
+        dir.stores_revision.store(revision, Ordering::Release);
         let entries = match stores.listing(&path) {
             Ok(entries) => entries,
             Err(e) => {
@@ -132,7 +134,9 @@ impl Vfs {
 
     /// Gives a sealed file its names, with attributes and no bytes. Hold the namespace lock for writing.
     fn make_stub(&self, entry: &SealedEntry, proven: &HashSet<SealedId>) -> Result<()> {
-        if self.sealed_inode(entry.id).is_some() {
+        // Deleted, perhaps, since the stores were read.
+        let gone = self.stores()?.stored_at(entry.id).is_none();
+        if gone || self.sealed_inode(entry.id).is_some() {
             return Ok(());
         }
         if entry.names.is_empty() || self.seals.dropped.contains(&entry.id) {

@@ -517,6 +517,8 @@ fn a_file_that_is_deleted_or_renamed_while_it_is_sealed_does_not_come_back_after
         told.store(true, Ordering::Release);
     });
     world.clock.advance(Duration::from_secs(11));
+    // A first look at the new store would wait for the commit.
+    kernel.stat("d/a").expect("stats");
     kernel.vfs.seal_rested();
     assert!(seen.load(Ordering::Acquire));
 }
