@@ -11,8 +11,8 @@ use thiserror::Error;
 use super::{ByteSource, Object};
 use crate::model::Identity;
 
-/// How much is copied in one step, in bytes.
-const STEP: usize = 1 << 20;
+/// How much is copied in one step, in bytes: each thread that copies keeps two buffers of it in its part of the heap.
+const STEP: usize = 256 << 10;
 
 /// What must stand at a name for a staged file to replace it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

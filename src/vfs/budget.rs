@@ -142,7 +142,7 @@ impl Budget {
             self.set_pressed(true);
         }
         // What requests under way and the daemon itself may add before the next look.
-        let margin = (limit / 16).min(32 << 20);
+        let margin = (limit / 8).min(32 << 20);
         let memory = limit.saturating_sub(margin).saturating_sub(held);
         let (free, _) = self.gauge.home_free();
         let only_here = self.gauge.tmpfs().saturating_sub(self.clean());

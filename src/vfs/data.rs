@@ -13,7 +13,7 @@ use crate::backend::{ByteSource, Object};
 use crate::model::Tier;
 
 /// Bytes copied in one step by `copy_range`.
-const STEP: u64 = 1 << 20;
+const STEP: u64 = 256 << 10;
 
 impl Vfs {
     /// Reads at most `buf.len()` bytes at `offset`; less only at the end of the file.

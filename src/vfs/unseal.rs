@@ -9,7 +9,7 @@ use super::{Error, Goal, MoveError, Result, Room, Vfs};
 use crate::backend::{Access, ByteSource, Object, Time, Times};
 
 /// Bytes copied in one step.
-const STEP: usize = 1 << 20;
+const STEP: usize = 256 << 10;
 
 impl Vfs {
     /// Makes a sealed file ready to be written: its bytes come back to memory or, if that is short, to disk. With
