@@ -10,12 +10,15 @@ use std::sync::Arc;
 
 use super::ground::Ground;
 use super::store::Store;
-use crate::model::RelPath;
+use crate::model::{FileKind, RelPath};
 
 /// Begins the names of notes.
 const NOTE: &str = "due-";
 /// Longest note.
 const NOTE_MOST: usize = 16 << 20;
+
+/// Files of a store that hold nothing of anybody's.
+const DOCUMENTS: [&str; 6] = [".zgroup", ".zattrs", ".zarray", "zarr.json", "README.txt", "restore.py"];
 
 /// A note that a commit is under way.
 pub(super) struct Note {
@@ -53,7 +56,7 @@ pub(super) fn finish_left(ground: &Arc<Ground>) -> io::Result<()> {
             let Some(place) = RelPath::from_bytes(place) else { continue };
             match Store::open(ground, &place) {
                 Ok(Some(store)) => super::repair::repair(&store)?,
-                Ok(None) => tracing::warn!("the store {place} was being changed, and is gone"),
+                Ok(None) => drop_half(ground, &place)?,
                 // Nothing is thrown away that the store may still need.
                 Err(e) => return Err(e),
             }
@@ -67,6 +70,34 @@ pub(super) fn finish_left(ground: &Arc<Ground>) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Takes away what is left of a store that was being made or removed, and has no marker: documents and directories. What
+/// holds anything else is left alone.
+fn drop_half(ground: &Arc<Ground>, place: &RelPath) -> io::Result<()> {
+    let tree = ground.files.tree();
+    if tree.find(place)?.is_none() {
+        return Ok(());
+    }
+    let (mut dirs, mut files, mut next) = (Vec::new(), Vec::new(), vec![place.clone()]);
+    while let Some(dir) = next.pop() {
+        for entry in tree.list(&dir)? {
+            let path = dir.join(&entry.name);
+            match entry.kind {
+                FileKind::Directory => next.push(path),
+                _ if entry.name.to_str().is_some_and(|name| DOCUMENTS.contains(&name)) => files.push(path),
+                _ => {
+                    tracing::warn!("{place} was being made or removed, and is no store; {path} is kept");
+                    return Ok(());
+                }
+            }
+        }
+        dirs.push(dir);
+    }
+    files.iter().try_for_each(|file| tree.unlink(file))?;
+    let base = place.split().map(|(dir, _)| dir).unwrap_or_default();
+    // The deepest were found last.
+    ground.files.keeping_times(&base, || dirs.iter().rev().try_for_each(|dir| tree.rmdir(dir)))
 }
 
 /// Whether a name is one that we give in the staging directory.

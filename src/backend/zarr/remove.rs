@@ -185,6 +185,8 @@ pub(super) fn drop_unborn(store: &Store) -> io::Result<()> {
 /// Removes a store that has no records. What others put into it stays, in a group that is no plate any more.
 fn drop_store(store: &Store) -> io::Result<()> {
     let place = store.place();
+    // Whoever comes after a kill takes the rest away. Without room for the note it is done all the same.
+    let note = super::due::note(&store.ground, std::iter::once(place.clone())).ok();
     drop_tree(store, OWN)?;
     store.drop_documents(&place, &below(&place, SERIES))?;
     store.gone.store(true, Ordering::Release);
@@ -197,6 +199,7 @@ fn drop_store(store: &Store) -> io::Result<()> {
         .iter()
         .any(|entry| !matches!(entry.name.to_str(), Some(".zattrs" | "zarr.json" | ".zgroup")));
     if foreign {
+        note.into_iter().for_each(|note| note.done());
         return super::documents::edit_group(&store.ground, (&place, &place), store.version, |document| {
             let ome = document.ome();
             ["plate", "multiscales", "omero", "bioformats2raw.layout"].iter().for_each(|key| drop(ome.remove(*key)));
@@ -208,7 +211,9 @@ fn drop_store(store: &Store) -> io::Result<()> {
     files.keeping_times(&store.base(), || match files.tree().rmdir(&place) {
         Err(e) if crate::backend::is_absent(&e) => Ok(()),
         removed => removed,
-    })
+    })?;
+    note.into_iter().for_each(|note| note.done());
+    Ok(())
 }
 
 /// Removes one of our own groups with all that is in it.
