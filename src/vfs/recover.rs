@@ -270,7 +270,13 @@ impl Vfs {
             return Ok(false);
         };
         let Some((_, name)) = path.split() else { return Ok(false) };
-        let over = remembered.over.get(&(attr.ino, dir.place().ino, name.to_owned())).copied().flatten();
+        let shadowed = remembered.over.get(&(attr.ino, dir.place().ino, name.to_owned())).copied().flatten();
+        // A copy that had just been given its place on disk, when the daemon was killed.
+        let published = match remembered.publishing.get(&attr.ino) {
+            Some((_, dev, ino)) => self.disk.tree().find(path)?.filter(|disk| (disk.dev, disk.ino) == (*dev, *ino)),
+            None => None,
+        };
+        let over = published.map(|disk| disk.identity()).or(shadowed);
         if !sealed.absent && sealed.memory != attr.identity() {
             if let Some(known) = remembered.sealed.get_mut(&attr.ino) {
                 known.current = false;
