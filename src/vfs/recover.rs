@@ -270,7 +270,7 @@ impl Vfs {
             return Ok(false);
         };
         let Some((_, name)) = path.split() else { return Ok(false) };
-        let over = remembered.over.get(&(attr.ino, dir.place().ino, name.to_owned())).copied().flatten();
+        let over = self.shadowed(dir, path, attr, remembered)?;
         if !sealed.absent && sealed.memory != attr.identity() {
             if let Some(known) = remembered.sealed.get_mut(&attr.ino) {
                 known.current = false;
@@ -304,6 +304,18 @@ impl Vfs {
             self.count_clean(&inode, attr.blocks * 512);
         }
         self.finish_seal(&inode, dir, name, over, attr).map(|()| true)
+    }
+
+    /// The disk file that the name of a sealed one hides: known to the journal, or a copy that had just been given its
+    /// place when the daemon was killed.
+    fn shadowed(&self, dir: &Inode, path: &RelPath, attr: &Attr, remembered: &Remembered) -> Result<Option<Identity>> {
+        if let Some((_, dev, ino)) = remembered.publishing.get(&attr.ino)
+            && let Some(disk) = self.disk.tree().find(path)?.filter(|disk| (disk.dev, disk.ino) == (*dev, *ino))
+        {
+            return Ok(Some(disk.identity()));
+        }
+        let name = path.split().map(|(_, name)| name.to_owned()).unwrap_or_default();
+        Ok(remembered.over.get(&(attr.ino, dir.place().ino, name)).copied().flatten())
     }
 
     /// The plain file that was sealed may still be there: its stub came before it was to go.

@@ -279,6 +279,8 @@ impl Vfs {
         let waiting = self.seals.waiting.iter();
         let mut records: Vec<Record> =
             waiting.filter_map(|entry| Some(Record::Waiting { path: entry.path()?, ino: entry.place().ino })).collect();
+        // Their stores may not have been read yet: they go when that is.
+        records.extend(self.seals.dropped.iter().map(|id| Record::Dropping { id: *id }));
         for inode in self.inodes.residents() {
             let memory = inode.place().ino;
             if let Some(id) = inode.sealed_id().filter(|_| !inode.is_sealed())

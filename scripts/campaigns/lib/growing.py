@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """growing.py FILE FIRST LAST: appends the pages FIRST to LAST - 1 with tifffile, one at a time; each is 1024 × 1024 of 16
-bits, of noise that does not compress. `growing.py digest LAST` prints what the whole file would be (size, SHA-256), page
-by page as it is written. Runs in the environment of scripts/setup."""
+bits, of noise that does not compress. Runs in the environment of scripts/setup."""
 
 import sys
 

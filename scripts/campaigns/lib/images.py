@@ -30,7 +30,8 @@ class PlateChooser(Chooser):
             few = len(self.tree.directories()) <= MOST_DIRECTORIES
             return super()._new(prefix) if few or prefix == "m" else None
         folder, dice = self.random.choice(self.tree.directories()), self.random
-        name = f"{dice.choice(PREFIXES)}_{dice.choice(ROWS)}{dice.randint(1, COLUMNS):02}_s{dice.randint(1, 2)}_w{dice.randint(1, 2)}.tif"
+        well = f"{dice.choice(ROWS)}{dice.randint(1, COLUMNS):02}"
+        name = f"{dice.choice(PREFIXES)}_{well}_s{dice.randint(1, 2)}_w{dice.randint(1, 2)}.tif"
         path = f"{folder}/{name}" if folder else name
         return None if path in self.tree.names else path
 
