@@ -4,6 +4,7 @@ mod moves;
 mod names;
 mod restart;
 mod sealing;
+mod sealing_crash;
 #[path = "../support/mod.rs"]
 mod support;
 
