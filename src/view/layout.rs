@@ -73,6 +73,20 @@ pub enum Dtype {
 }
 
 impl Dtype {
+    /// Every type that there is.
+    pub const ALL: [Dtype; 10] = [
+        Dtype::U8,
+        Dtype::U16,
+        Dtype::U32,
+        Dtype::U64,
+        Dtype::I8,
+        Dtype::I16,
+        Dtype::I32,
+        Dtype::I64,
+        Dtype::F32,
+        Dtype::F64,
+    ];
+
     /// Bytes of a sample.
     pub fn size(self) -> usize {
         match self {

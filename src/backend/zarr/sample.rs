@@ -132,17 +132,5 @@ pub(super) fn numpy_name(dtype: Dtype) -> &'static str {
 
 /// The type that numpy calls so.
 pub(super) fn named_dtype(name: &str) -> Option<Dtype> {
-    const ALL: [Dtype; 10] = [
-        Dtype::U8,
-        Dtype::U16,
-        Dtype::U32,
-        Dtype::U64,
-        Dtype::I8,
-        Dtype::I16,
-        Dtype::I32,
-        Dtype::I64,
-        Dtype::F32,
-        Dtype::F64,
-    ];
-    ALL.into_iter().find(|&dtype| numpy_name(dtype) == name)
+    Dtype::ALL.into_iter().find(|&dtype| numpy_name(dtype) == name)
 }

@@ -70,19 +70,7 @@ fn dtype_code(dtype: Dtype) -> (u8, u8) {
 }
 
 fn dtype_of(kind: u8, size: u8) -> Option<Dtype> {
-    const ALL: [Dtype; 10] = [
-        Dtype::U8,
-        Dtype::U16,
-        Dtype::U32,
-        Dtype::U64,
-        Dtype::I8,
-        Dtype::I16,
-        Dtype::I32,
-        Dtype::I64,
-        Dtype::F32,
-        Dtype::F64,
-    ];
-    ALL.into_iter().find(|&dtype| dtype_code(dtype) == (kind, size))
+    Dtype::ALL.into_iter().find(|&dtype| dtype_code(dtype) == (kind, size))
 }
 
 /// A chunk that a file uses.
