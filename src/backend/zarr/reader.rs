@@ -19,7 +19,7 @@ use crate::config::Ngff;
 use crate::model::RelPath;
 
 /// Decoded chunks of a file that is being sealed are kept up to this many bytes.
-const STAGED_KEPT: usize = 64 << 20;
+const STAGED_KEPT: usize = 8 << 20;
 
 /// Chunks that are kept open, each for one descriptor.
 const OPEN_MOST: usize = 64;

@@ -26,6 +26,7 @@ const THREADS: usize = 8;
 
 /// Mounts, and returns when the mount can be used.
 pub(super) fn start(parts: Parts<'_>) -> Result<Arc<dyn Served>, Failure> {
+    super::heap::give_back_large_buffers();
     let failed = |error: &dyn std::fmt::Display| {
         Failure::failed(format!("cannot mount {}: {error}", parts.checked.workspace.display()))
     };

@@ -7,6 +7,7 @@
 mod assemble;
 mod background;
 pub mod detach;
+mod heap;
 pub mod helper;
 mod life;
 mod options;
