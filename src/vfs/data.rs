@@ -101,7 +101,9 @@ impl Vfs {
                     match done {
                         // The tmpfs has an end of its own, which others may have reached first.
                         Err(e) if e.raw_os_error() == Some(libc::ENOSPC) && !last_resort => {}
-                        done => return Ok(done?),
+                        Ok(()) if range.end <= inode.length() => return Ok(()),
+                        Ok(()) => return Ok(self.inodes.census.measure(inode, || object.size())?),
+                        Err(e) => return Err(e.into()),
                     }
                 }
                 Room::MemoryShort => {}
@@ -177,6 +179,9 @@ impl Vfs {
         self.mark_dirty(inode, content.place);
         object.set_size(size)?;
         note_change(&content, before.min(size)..before.max(size));
+        if content.place.tier == Tier::Memory {
+            self.inodes.census.measure(inode, || object.size())?;
+        }
         Ok(())
     }
 
@@ -192,6 +197,7 @@ impl Vfs {
             return;
         }
         inode.dirty_since.store(now, Ordering::Relaxed);
+        self.inodes.census.recount(inode);
         self.uncount_clean(inode);
         // Should the record be missing after a kill, recovery still sees that the times differ.
         if let Err(e) = self.note(&super::journal::Record::Dirty { memory: place.ino }) {

@@ -355,6 +355,7 @@ impl Vfs {
         }
         self.refresh_clean(inode, memory.identity(), disk.identity())?;
         inode.dirty.store(false, Ordering::Release);
+        self.inodes.census.recount(inode);
         self.count_clean(inode, memory.blocks * 512);
         Ok(())
     }

@@ -10,6 +10,7 @@ use dashmap::mapref::entry::Entry;
 use parking_lot::{Condvar, Mutex, RwLock};
 use smallvec::SmallVec;
 
+use super::census::{Census, Counted};
 use super::delta::Delta;
 use super::identity::Place;
 use super::sealed::Sealed;
@@ -140,6 +141,12 @@ pub struct Inode {
     pub(crate) clean_bytes: AtomicU64,
     /// Memory holds what the home does not.
     pub(crate) dirty: AtomicBool,
+    /// It has a name in the mirror tree.
+    pub(crate) resident: AtomicBool,
+    /// Length of a file in memory, in bytes.
+    pub(crate) size: AtomicU64,
+    /// A leaf: how the census counts it.
+    pub(crate) counted: Mutex<Counted>,
     /// The bytes are only in a store; what stands in memory is a name with attributes. Changed under `content`.
     pub(crate) absent: AtomicBool,
     /// What the store holds is the newest version.
@@ -183,6 +190,9 @@ impl Inode {
             writer_gap: AtomicU64::new(0),
             clean_bytes: AtomicU64::new(0),
             dirty: AtomicBool::new(false),
+            resident: AtomicBool::new(false),
+            size: AtomicU64::new(0),
+            counted: Mutex::default(),
             absent: AtomicBool::new(false),
             seal_is_current: AtomicBool::new(false),
             stores_read: AtomicU64::new(0),
@@ -310,6 +320,8 @@ pub(crate) struct InodeTable {
     by_ino: DashMap<u64, Arc<Inode>>,
     /// Files in memory, by their inode number in the tmpfs.
     resident: DashMap<u64, Arc<Inode>>,
+    /// Of these, which are dirty.
+    pub census: Census,
 }
 
 impl InodeTable {
@@ -368,14 +380,20 @@ impl InodeTable {
         self.resident.get(&memory_ino).map(|inode| inode.clone())
     }
 
-    /// Notes that `inode` is in memory.
-    pub fn settle(&self, memory_ino: u64, inode: Arc<Inode>) {
+    /// Notes that `inode`, of so many bytes, is in memory.
+    pub fn settle(&self, memory_ino: u64, inode: Arc<Inode>, size: u64) {
+        inode.size.store(size, Ordering::Release);
+        inode.resident.store(true, Ordering::Release);
+        self.census.recount(&inode);
         self.resident.insert(memory_ino, inode);
     }
 
     /// Notes that the file is no longer in memory.
     pub fn unsettle(&self, memory_ino: u64) {
-        self.resident.remove(&memory_ino);
+        if let Some((_, inode)) = self.resident.remove(&memory_ino) {
+            inode.resident.store(false, Ordering::Release);
+            self.census.recount(&inode);
+        }
     }
 
     /// Every file in memory.

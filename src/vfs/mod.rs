@@ -18,6 +18,7 @@
 mod arrive;
 mod attributes;
 mod budget;
+mod census;
 mod data;
 mod delta;
 mod depart;

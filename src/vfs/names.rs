@@ -216,7 +216,7 @@ impl Vfs {
         inode.dirty_since.store(now, Ordering::Relaxed);
         inode.changed.store(now, Ordering::Relaxed);
         inode.used.store(now, Ordering::Relaxed);
-        self.inodes.settle(attr.ino, inode.clone());
+        self.inodes.settle(attr.ino, inode.clone(), attr.size);
         inode
     }
 

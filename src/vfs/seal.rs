@@ -332,6 +332,7 @@ impl Vfs {
         let _content = inode.content.write();
         inode.dirty.store(false, Ordering::Release);
         inode.seal_is_current.store(true, Ordering::Release);
+        self.inodes.census.recount(inode);
         self.count_clean(inode, attr.blocks * 512);
         Ok(())
     }
@@ -372,7 +373,7 @@ impl Vfs {
         let over = Some(sealing.before.identity());
         self.note(&over_record(memory_ino, &dentry.parent, &dentry.name, over))?;
         inode.add_name(&dentry.parent, &dentry.name, over);
-        self.inodes.settle(memory_ino, inode.clone());
+        self.inodes.settle(memory_ino, inode.clone(), sealing.before.size);
         self.identities.moved(inode.ino, from, sealing.before.ctime, shown);
         // Before it has its name: without this a successor would take the stub's zeros for the file.
         self.note(&Record::Sealed { memory: object.stat()?.identity(), id, absent: true })?;
@@ -395,6 +396,7 @@ impl Vfs {
         inode.absent.store(true, Ordering::Release);
         inode.seal_is_current.store(true, Ordering::Release);
         inode.dirty.store(false, Ordering::Release);
+        self.inodes.census.recount(inode);
         drop(content);
         self.remove_plain_copy(inode, &Dentry { over, ..dentry }, memory_ino)
     }
@@ -422,6 +424,7 @@ impl Vfs {
         let shown = self.identities.ctime(content.place, before.ctime);
         self.note(&Record::Sealed { memory: before.identity(), id, absent: true })?;
         inode.absent.store(true, Ordering::Release);
+        self.inodes.census.recount(inode);
         content.sealed = Some(Sealed { id, atime, source });
         self.empty(&object, before.size);
         object.set_times(Times { atime: Time::At(atime), mtime: Time::At(before.mtime) })?;

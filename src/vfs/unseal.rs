@@ -91,6 +91,7 @@ impl Vfs {
         } else if let Some(id) = content.sealed.as_ref().map(|sealed| sealed.id) {
             self.note(&Record::Sealed { memory: attr.identity(), id, absent: false })?;
         }
+        self.inodes.census.measure(inode, || Ok(attr.size))?;
         self.fill_is_over(inode, &mut content, object, opens.total > 0);
         drop(content);
         if emptied {
@@ -103,6 +104,7 @@ impl Vfs {
 
     fn fill_is_over(&self, inode: &Inode, content: &mut Content, object: Object, open: bool) {
         inode.absent.store(false, Ordering::Release);
+        self.inodes.census.recount(inode);
         if let Some(sealed) = &mut content.sealed {
             sealed.source = None;
         }

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::ahead::{self, Walks};
 use super::batch::Sealer;
@@ -194,11 +195,10 @@ impl Stores for Zarr {
     fn figures(&self) -> StoreFigures {
         let mut figures = StoreFigures::default();
         for store in self.registry.all() {
-            let state = store.state.lock();
             figures.stores += u64::from(store.is_created() && !store.is_gone());
-            figures.files += state.entries.len() as u64;
-            figures.bytes += state.entries.values().map(|entry| entry.size).sum::<u64>();
-            figures.stored_bytes += state.entries.values().map(|entry| entry.stored).sum::<u64>();
+            figures.files += store.totals.files.load(Ordering::Relaxed);
+            figures.bytes += store.totals.bytes.load(Ordering::Relaxed);
+            figures.stored_bytes += store.totals.stored.load(Ordering::Relaxed);
         }
         figures
     }

@@ -45,6 +45,7 @@ pub mod table;
 mod tests;
 
 mod tidy;
+mod totals;
 mod update;
 mod vendor;
 mod window;
