@@ -191,13 +191,14 @@ impl Vfs {
             return;
         }
         let now = self.now();
-        inode.changed.store(now, Ordering::Relaxed);
+        let before = inode.changed.swap(now, Ordering::Relaxed);
         inode.seal_is_current.store(false, Ordering::Release);
         if inode.dirty.swap(true, Ordering::AcqRel) {
             return;
         }
         inode.dirty_since.store(now, Ordering::Relaxed);
         self.inodes.census.recount(inode);
+        self.saw_change(inode, before);
         self.uncount_clean(inode);
         // Should the record be missing after a kill, recovery still sees that the times differ.
         if let Err(e) = self.note(&super::journal::Record::Dirty { memory: place.ino }) {

@@ -1,8 +1,8 @@
 //! Inodes and the names that lead to them.
 
 use std::ffi::OsStr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use dashmap::DashMap;
@@ -14,6 +14,7 @@ use super::census::{Census, Counted};
 use super::delta::Delta;
 use super::identity::Place;
 use super::sealed::Sealed;
+use super::seen::Tally;
 use crate::backend::{Node, Object};
 use crate::model::{Attr, FileKind, Identity, Name, RelPath, Tier};
 
@@ -141,6 +142,14 @@ pub struct Inode {
     pub(crate) clean_bytes: AtomicU64,
     /// Memory holds what the home does not.
     pub(crate) dirty: AtomicBool,
+    /// Bytes of it that were written to disk or sealed, all in all.
+    pub(crate) brought_home: AtomicU64,
+    /// It was last written to disk because it had been idle.
+    pub(crate) written_behind: AtomicBool,
+    /// How often it was opened for reading on disk.
+    pub(crate) opened: AtomicU32,
+    /// Where what happens to it is counted, once something has.
+    pub(crate) tally: OnceLock<Arc<Tally>>,
     /// It has a name in the mirror tree.
     pub(crate) resident: AtomicBool,
     /// Length of a file in memory, in bytes.
@@ -190,6 +199,10 @@ impl Inode {
             writer_gap: AtomicU64::new(0),
             clean_bytes: AtomicU64::new(0),
             dirty: AtomicBool::new(false),
+            brought_home: AtomicU64::new(0),
+            written_behind: AtomicBool::new(false),
+            opened: AtomicU32::new(0),
+            tally: OnceLock::new(),
             resident: AtomicBool::new(false),
             size: AtomicU64::new(0),
             counted: Mutex::default(),

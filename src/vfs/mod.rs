@@ -26,6 +26,7 @@ mod directory;
 mod durable;
 mod error;
 mod evict;
+mod find;
 mod gauge;
 mod handle;
 mod identity;
@@ -41,10 +42,12 @@ mod rename;
 mod report;
 mod seal;
 mod sealed;
+mod seen;
 mod settle;
 mod shadow;
 mod stubs;
 mod unseal;
+mod walk;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -58,6 +61,7 @@ pub use depart::{Goal, MoveError};
 pub use durable::Progress;
 pub use error::{Error, Result};
 pub use evict::Relief;
+pub use find::{Found, FoundAll, Query, Sort};
 pub use gauge::SystemGauge;
 pub use handle::{DirEntry, Fh};
 pub use identity::{ROOT, VIRTUAL};
@@ -67,6 +71,7 @@ pub use open::{OpenFlags, Opened, Serve};
 pub use recover::Recovered;
 pub use rename::RenameMode;
 pub use report::{Explained, Failure, Figures};
+pub use seen::{Amount, Group, Observed, Refused, Returned, Tally};
 
 use crate::backend::zarr::{SealedId, Stores};
 use crate::backend::{Disk, Memory};
@@ -130,6 +135,8 @@ pub struct Vfs {
     root: Arc<Inode>,
     on_short: Box<dyn Fn() + Send + Sync>,
     counters: Counters,
+    seen: seen::Seen,
+    began: std::time::Duration,
     failures: Mutex<Vec<Failure>>,
     conflicts: Mutex<Vec<RelPath>>,
 }
@@ -175,6 +182,7 @@ struct Counters {
     disk_files: std::sync::atomic::AtomicI64,
     disk_bytes: std::sync::atomic::AtomicI64,
     disk_counted: AtomicBool,
+    images: Mutex<Vec<(crate::route::RuleId, u64, u64)>>,
 }
 
 /// Decoded chunks may take this part of the memory limit, within bounds in bytes.
@@ -210,6 +218,7 @@ impl Vfs {
             journal,
             budget: parts.budget,
             handles: Handles::default(),
+            began: parts.clock.now(),
             clock: parts.clock,
             passthrough: AtomicBool::new(parts.passthrough),
             disk_leases,
@@ -219,6 +228,7 @@ impl Vfs {
             root,
             on_short: parts.on_short,
             counters: Counters::default(),
+            seen: seen::Seen::default(),
             failures: Mutex::new(Vec::new()),
             conflicts: Mutex::new(Vec::new()),
         };

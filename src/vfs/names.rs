@@ -237,6 +237,7 @@ impl Vfs {
         let inode = self.disk_inode(dir, name, path, &attr, true);
         inode.set_reason(reason);
         self.count_disk(1, 0);
+        self.saw_made(reason);
         Ok((inode, object))
     }
 
@@ -395,6 +396,7 @@ impl Vfs {
         content.gone = Some(Box::new(Gone { attr, node }));
         let place = content.place;
         drop(content);
+        self.saw_gone(inode, place, last.size);
         if place.tier == Tier::Memory {
             self.uncount_clean(inode);
             self.inodes.unsettle(place.ino);

@@ -233,34 +233,6 @@ impl Vfs {
         self.counters.disk_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Walks the workspace once, so that the disk's figures cover it; `stop` ends the walk early.
-    pub fn count_tree(&self, stop: &std::sync::atomic::AtomicBool) {
-        let mut dirs = vec![RelPath::root()];
-        let (mut files, mut bytes) = (0, 0);
-        while let Some(dir) = dirs.pop() {
-            if stop.load(Ordering::Relaxed) {
-                return;
-            }
-            let Ok(entries) = self.disk.tree().list(&dir) else { continue };
-            for entry in entries {
-                let path = dir.join(&entry.name);
-                match entry.kind {
-                    crate::model::FileKind::Directory if dir.is_root() && entry.name == super::OWN_DIR => {}
-                    kind if self.is_hidden(&path, kind) => {}
-                    crate::model::FileKind::Directory => dirs.push(path),
-                    crate::model::FileKind::Regular => {
-                        files += 1;
-                        bytes += self.disk.tree().stat(&path).map(|attr| attr.size as i64).unwrap_or(0);
-                    }
-                    _ => {}
-                }
-            }
-        }
-        self.counters.disk_files.store(files, Ordering::Relaxed);
-        self.counters.disk_bytes.store(bytes, Ordering::Relaxed);
-        self.counters.disk_counted.store(true, Ordering::Relaxed);
-    }
-
     /// Rewrites the journal when it has grown long.
     pub(super) fn compact_journal(&self) {
         let Some(journal) = self.journal.as_ref().filter(|journal| journal.is_long()) else { return };

@@ -267,6 +267,7 @@ impl Vfs {
         inode.set_reason(reason);
         self.counters.sealed_files.fetch_add(1, Ordering::Relaxed);
         self.counters.sealed_bytes.fetch_add(sealing.before.size, Ordering::Relaxed);
+        self.saw_home(inode, sealing.before.size, reason);
         self.mended(inode);
         Ok(())
     }

@@ -18,6 +18,7 @@ impl Vfs {
         if !inode.is_absent() {
             return Ok(());
         }
+        self.saw_unseal(inode);
         match self.unseal(inode, emptied, Reason::Unsealed) {
             Ok(()) | Err(MoveError::NotThere) => Ok(()),
             Err(MoveError::Held) => Err(Error::Busy("the kernel serves the file")),

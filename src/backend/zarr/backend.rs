@@ -15,7 +15,9 @@ use super::reader::Opened;
 use super::registry::Registry;
 use super::remove::remove_record;
 use super::store::{Store, relative};
-use super::stores::{Batch, SealError, SealedEntry, SealedId, StoreFigures, StoredAt, Stores, Within};
+use super::stores::{
+    Batch, SealError, SealedEntry, SealedFile, SealedId, StoreFigures, StoreTotal, StoredAt, Stores, Within,
+};
 use super::table::{Attributes, Rebuilt, RecordId};
 use super::{due, tidy, within};
 use crate::backend::ByteSource;
@@ -201,6 +203,14 @@ impl Stores for Zarr {
             figures.stored_bytes += store.totals.stored.load(Ordering::Relaxed);
         }
         figures
+    }
+
+    fn totals(&self) -> Vec<StoreTotal> {
+        self.store_totals()
+    }
+
+    fn visit_sealed(&self, under: &[RelPath], visit: &mut dyn FnMut(SealedFile) -> bool) {
+        Zarr::visit_sealed(self, under, visit);
     }
 
     fn tidy(&self) -> io::Result<()> {

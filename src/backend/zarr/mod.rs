@@ -40,6 +40,7 @@ mod store;
 #[cfg(test)]
 mod store_tests;
 mod stores;
+mod survey;
 pub mod table;
 #[cfg(test)]
 mod tests;
@@ -53,4 +54,7 @@ mod windows;
 mod within;
 
 pub use backend::Zarr;
-pub use stores::{Batch, SealError, SealedEntry, SealedId, StoreFigures, StoredAt, Stores, Subject, Ticket, Within};
+pub use stores::{
+    Batch, SealError, SealedEntry, SealedFile, SealedId, StoreFigures, StoreTotal, StoredAt, Stores, Subject, Ticket,
+    Within,
+};
