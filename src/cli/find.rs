@@ -141,7 +141,19 @@ pub fn run(args: &FindArgs) -> Result<(), Failure> {
     let mut failed = wrong.len();
     let mut shower = Shower::new(args);
     for group in groups {
-        failed += find(args, group, &mut shower)?;
+        if shower.is_full() {
+            break;
+        }
+        match find(args, group, &mut shower) {
+            Ok(errors) => failed += errors,
+            // Whoever reads what we write wants no more.
+            Err(failure) if failure.code == 0 => return Err(failure),
+            Err(failure) => {
+                // The other mounts are to be asked all the same.
+                failure.report();
+                failed += 1;
+            }
+        }
     }
     shower.finish()?;
     if failed > 0 { Err(Failure::silent(1)) } else { Ok(()) }

@@ -157,7 +157,7 @@ impl Census {
 
 impl Inode {
     /// What this inode should be counted as.
-    fn heading(&self) -> Heading {
+    pub(super) fn heading(&self) -> Heading {
         if !self.resident.load(Ordering::Acquire) || self.is_absent() {
             Heading::None
         } else if self.is_dirty() {

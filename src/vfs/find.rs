@@ -3,7 +3,7 @@
 //!
 //! | asked for | looked through |
 //! | --- | --- |
-//! | memory, dirty or clean | the census: the inodes in that state, and no others |
+//! | memory, dirty or clean | the census: the inodes in that state, and no others; or, for some paths out of many files, the mirror tree there |
 //! | zarr | the tables of the stores |
 //! | disk | the directories at and below the paths that were asked for |
 //!
@@ -12,6 +12,7 @@
 mod query;
 mod sieve;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 pub use query::{Found, FoundAll, Query, Sort};
@@ -22,6 +23,9 @@ use super::{OWN_DIR, Result, Vfs};
 use crate::backend::zarr::{SealedFile, StoreTotal};
 use crate::model::{Attr, FileKind, RelPath, State, Tier};
 use sieve::Sieve;
+
+/// More files than this in one state are not gone through for those in a few directories.
+const MANY: u64 = 4096;
 
 impl Vfs {
     /// Hands the files that `query` asks for to `tell`, some at a time. With a limit they come in the order that was
@@ -35,11 +39,16 @@ impl Vfs {
             let _names = self.namespace.read();
             self.walk(path)?;
         }
+        let query = &query.without_repeats();
         let mut sieve = Sieve::new(query, &self.router, tell);
-        for (heading, state) in [(Heading::Dirty, State::Dirty), (Heading::Clean, State::Clean)] {
-            if query.wants(Tier::Memory, state) {
-                self.find_in_memory(heading, &mut sieve);
-            }
+        let headings = [(Heading::Dirty, State::Dirty), (Heading::Clean, State::Clean)];
+        let wanted = headings.into_iter().filter(|(_, state)| query.wants(Tier::Memory, *state));
+        let (few, many): (Vec<_>, Vec<_>) = wanted
+            .map(|(heading, _)| heading)
+            .partition(|heading| query.under.is_empty() || self.inodes.census.sum(*heading).files < MANY);
+        few.into_iter().for_each(|heading| self.find_in_memory(heading, &mut sieve));
+        if !many.is_empty() {
+            self.find_in_mirror(&many, &mut sieve);
         }
         let sealed = query.wants(Tier::Zarr, State::Sealed);
         if let Some(stores) = self.stores.as_ref().filter(|_| sealed) {
@@ -69,6 +78,41 @@ impl Vfs {
             if sieve.takes_size(inode.length()) {
                 let _names = self.namespace.read();
                 self.describe(&inode, sieve);
+            }
+        }
+    }
+
+    /// As [`Vfs::find_in_memory`], where so many files are in a state that it is quicker to look in the directories that
+    /// were asked for.
+    fn find_in_mirror(&self, headings: &[Heading], sieve: &mut Sieve<'_>) {
+        let Some(memory) = &self.memory else { return };
+        let mut linked = HashSet::new();
+        let mut take = |ino: u64, sieve: &mut Sieve<'_>| {
+            let Some(inode) = self.inodes.resident(ino).filter(|inode| headings.contains(&inode.heading())) else {
+                return;
+            };
+            let _names = self.namespace.read();
+            // One with several names is met under each of them.
+            let again = inode.names.read().len() > 1 && !linked.insert(inode.ino);
+            if !again && sieve.takes_size(inode.length()) {
+                self.describe(&inode, sieve);
+            }
+        };
+        let mut dirs = sieve.under().to_vec();
+        while let Some(dir) = dirs.pop().filter(|_| !sieve.is_full()) {
+            match memory.tree().find(&dir) {
+                Ok(Some(attr)) if attr.kind == FileKind::Directory => {}
+                Ok(Some(attr)) => {
+                    take(attr.ino, sieve);
+                    continue;
+                }
+                _ => continue,
+            }
+            for entry in memory.tree().list(&dir).unwrap_or_default() {
+                match entry.kind {
+                    FileKind::Directory => dirs.push(dir.join(&entry.name)),
+                    _ => take(entry.ino, sieve),
+                }
             }
         }
     }
@@ -157,7 +201,7 @@ impl Vfs {
     fn find_in_dir(&self, dir: &RelPath, dirs: &mut Vec<RelPath>, sieve: &mut Sieve<'_>) {
         let Ok(entries) = self.disk.tree().list(dir) else { return };
         let above = self.memory.as_ref().and_then(|memory| memory.tree().list(dir).ok()).unwrap_or_default();
-        let mirrored: std::collections::HashSet<_> = above.iter().map(|entry| &*entry.name).collect();
+        let mirrored: HashSet<_> = above.iter().map(|entry| &*entry.name).collect();
         for entry in &entries {
             let path = dir.join(&entry.name);
             match entry.kind {

@@ -72,6 +72,7 @@ pub use recover::Recovered;
 pub use rename::RenameMode;
 pub use report::{Explained, Failure, Figures};
 pub use seen::{Amount, Group, Observed, Refused, Returned, Tally};
+pub use walk::DiskTotals;
 
 use crate::backend::zarr::{SealedId, Stores};
 use crate::backend::{Disk, Memory};

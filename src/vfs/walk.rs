@@ -18,7 +18,30 @@ struct Counted {
     images: HashMap<RuleId, (u64, u64)>,
 }
 
+/// Plain files of a workspace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DiskTotals {
+    /// How many.
+    pub files: u64,
+    /// Their lengths in bytes.
+    pub bytes: u64,
+}
+
 impl Vfs {
+    /// What an earlier mount counted: shown until the walk has counted anew.
+    pub fn start_from(&self, totals: DiskTotals) {
+        self.counters.disk_files.store(totals.files as i64, Ordering::Relaxed);
+        self.counters.disk_bytes.store(totals.bytes as i64, Ordering::Relaxed);
+    }
+
+    /// What the next mount may start from; `None` as long as not everything was counted.
+    pub fn disk_totals(&self) -> Option<DiskTotals> {
+        let at_least = |counter: &std::sync::atomic::AtomicI64| counter.load(Ordering::Relaxed).max(0) as u64;
+        let totals =
+            DiskTotals { files: at_least(&self.counters.disk_files), bytes: at_least(&self.counters.disk_bytes) };
+        self.has_counted().then_some(totals)
+    }
+
     /// Whether the walk has seen the whole tree.
     pub(super) fn has_counted(&self) -> bool {
         self.counters.disk_counted.load(Ordering::Relaxed)

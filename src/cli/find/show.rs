@@ -48,6 +48,11 @@ impl<'a> Shower<'a> {
         self.complete = false;
     }
 
+    /// Nothing more will be shown.
+    pub fn is_full(&self) -> bool {
+        self.left == 0
+    }
+
     /// Some files.
     pub fn files(&mut self, files: Vec<FoundFile>) -> Result<(), Failure> {
         if self.args.json || self.args.sort.is_some() {

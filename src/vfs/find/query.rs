@@ -79,6 +79,18 @@ impl Query {
         self.tier.is_none_or(|wanted| wanted == tier) && self.state.is_none_or(|wanted| wanted == state)
     }
 
+    /// The same, without paths that lie below others.
+    pub(super) fn without_repeats(&self) -> Query {
+        let mut under: Vec<RelPath> = Vec::new();
+        for path in &self.under {
+            if !under.iter().any(|above| path.starts_with(above)) {
+                under.retain(|below| !below.starts_with(path));
+                under.push(path.clone());
+            }
+        }
+        Query { under, ..self.clone() }
+    }
+
     /// Whether a length is asked for.
     pub(super) fn wants_size(&self, size: u64) -> bool {
         self.at_least.is_none_or(|least| size >= least) && self.at_most.is_none_or(|most| size <= most)
