@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 use super::identity::Place;
 use super::inode::{Dentry, Inode, Reason};
 use super::journal::{Record, RenameIntent};
+use super::partial::KnownParts;
 use super::sealed::Sealed;
 use super::{Result, Vfs};
 use crate::backend::zarr::{SealedEntry, SealedId};
@@ -42,6 +43,8 @@ struct Remembered {
     updating: HashSet<SealedId>,
     waiting: HashMap<RelPath, u64>,
     unnamed: Vec<RelPath>,
+    /// Of files that were partly in memory, which parts, by memory inode.
+    partial: HashMap<u64, KnownParts>,
     /// What the stores say, of those that were read.
     entries: HashMap<SealedId, SealedEntry>,
 }
@@ -81,6 +84,9 @@ impl Remembered {
                     all.left.insert(memory);
                 }
                 Record::Sealed { memory, id, absent } => {
+                    if absent {
+                        all.partial.remove(&memory.ino);
+                    }
                     all.sealed.insert(memory.ino, SealedAs { memory, id, absent, current: true });
                 }
                 Record::Dropping { id } => {
@@ -93,9 +99,30 @@ impl Remembered {
                     all.waiting.insert(path, ino);
                 }
                 Record::Unnamed { path } => all.unnamed.push(path),
+                Record::Partial { memory, id, upto } => {
+                    all.partial.entry(memory).or_default().upto = upto;
+                    if let Some(sealed) = all.sealed.get_mut(&memory) {
+                        sealed.id = id;
+                    }
+                }
+                Record::Written { memory, start, end } => {
+                    all.partial.entry(memory).or_default().written.push(start..end);
+                }
+                Record::Whole { memory } => {
+                    all.partial.remove(&memory);
+                }
             }
         }
         all
+    }
+}
+
+impl Remembered {
+    /// What a store has of the file at `path`: the record that the journal tells of, or the one that took its place when
+    /// the daemon was killed.
+    fn entry_of(&self, id: SealedId, path: &RelPath) -> Option<&SealedEntry> {
+        let successor = || self.entries.values().find(|entry| entry.id.store == id.store && entry.names.contains(path));
+        self.entries.get(&id).or_else(successor)
     }
 }
 
@@ -222,7 +249,12 @@ impl Vfs {
             self.recovered_inode(&attr)
         });
         if let Some(sealed) = remembered.sealed.get(&attr.ino) {
-            self.remember_sealed(&inode, sealed.id, attr.atime);
+            let known = remembered.partial.get(&attr.ino);
+            let entry = known.and_then(|_| remembered.entry_of(sealed.id, path));
+            self.remember_sealed(&inode, entry.map_or(sealed.id, |entry| entry.id), attr.atime);
+            if let Some(known) = known {
+                self.recover_partial(&inode, entry, known, attr.size);
+            }
         }
         let is_unheld = || Ok(lease::is_unheld(&tree.open(path, Access::Read)?)?);
         self.recover_name(&inode, (dir, name), verdict, is_unheld, &attr)
@@ -271,6 +303,9 @@ impl Vfs {
         };
         let Some((_, name)) = path.split() else { return Ok(false) };
         let over = self.shadowed(dir, path, attr, remembered)?;
+        // One of which nothing was written is as good as absent.
+        let absent = sealed.absent || (remembered.partial.contains_key(&attr.ino) && sealed.memory == attr.identity());
+        let sealed = SealedAs { absent, ..sealed };
         if !sealed.absent && sealed.memory != attr.identity() {
             if let Some(known) = remembered.sealed.get_mut(&attr.ino) {
                 known.current = false;

@@ -82,7 +82,7 @@ impl Vfs {
                 continue;
             }
             self.seals.by_id.remove(&id);
-            if !inode.is_absent() {
+            if !inode.is_absent() && !inode.is_partial() {
                 // What memory has is the only copy now.
                 inode.content.write().sealed = None;
                 self.mark_dirty(&inode, inode.place());
