@@ -135,15 +135,7 @@ impl Vfs {
             content.delta = Some(Mutex::new(Delta::default()));
             (source, sealed, content.partial().cloned())
         };
-        let composite = partial.clone().map(|partial| Composite::new(&source, partial));
-        let bytes: &dyn ByteSource = match (&sealed, &composite) {
-            (Some(sealed), _) => &**sealed,
-            (None, Some(composite)) => composite,
-            (None, None) => &source,
-        };
-        let staged = self.disk.stage(bytes);
-        drop(composite);
-        match staged {
+        match self.stage_copy(&source, sealed.as_deref(), partial.as_ref()) {
             Ok(staged) => {
                 Ok(Some(Departure { inode: inode.clone(), source, sealed, partial, staged, goal, settled: None }))
             }
@@ -151,6 +143,20 @@ impl Vfs {
                 inode.content.write().delta = None;
                 Err(self.failed(inode, e.into()))
             }
+        }
+    }
+
+    /// Copies all there is: what a store has of an absent file, or what it and memory have.
+    fn stage_copy(
+        &self,
+        source: &Object,
+        sealed: Option<&dyn ByteSource>,
+        partial: Option<&Arc<Partial>>,
+    ) -> std::io::Result<Staged> {
+        match (sealed, partial) {
+            (Some(sealed), _) => self.disk.stage(sealed),
+            (None, Some(partial)) => self.disk.stage(&Composite::new(source, partial.clone())),
+            (None, None) => self.disk.stage(source),
         }
     }
 

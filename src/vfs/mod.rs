@@ -37,6 +37,7 @@ mod partial;
 mod publish;
 mod records;
 mod recover;
+mod remembered;
 mod rename;
 mod report;
 mod seal;
@@ -45,6 +46,7 @@ mod settle;
 mod shadow;
 mod stubs;
 mod unseal;
+mod unseal_part;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};

@@ -3,15 +3,14 @@
 //! The mirror tree tells which files there are; the journal tells which of them are clean, what they shadow, and
 //! whether a rename was under way. Nothing is copied here: a mount is ready as soon as the tree has been read.
 
-use std::collections::{HashMap, HashSet};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::identity::Place;
 use super::inode::{Dentry, Inode, Reason};
 use super::journal::{Record, RenameIntent};
-use super::partial::KnownParts;
+use super::remembered::{Remembered, SealedAs};
 use super::sealed::Sealed;
 use super::{Result, Vfs};
 use crate::backend::zarr::{SealedEntry, SealedId};
@@ -28,102 +27,6 @@ pub struct Recovered {
     pub bytes: u64,
     /// Temporary files that were removed.
     pub swept: u64,
-}
-
-/// The journal, read to its end.
-#[derive(Debug, Default)]
-struct Remembered {
-    over: HashMap<(u64, u64, OsString), Option<Identity>>,
-    clean: HashMap<u64, Identity>,
-    publishing: HashMap<u64, (Identity, u64, u64)>,
-    rename: Option<RenameIntent>,
-    left: HashSet<u64>,
-    sealed: HashMap<u64, SealedAs>,
-    dropping: HashSet<SealedId>,
-    updating: HashSet<SealedId>,
-    waiting: HashMap<RelPath, u64>,
-    unnamed: Vec<RelPath>,
-    /// Of files that were partly in memory, which parts, by memory inode.
-    partial: HashMap<u64, KnownParts>,
-    /// What the stores say, of those that were read.
-    entries: HashMap<SealedId, SealedEntry>,
-}
-
-/// What the journal says of a file that a store holds.
-#[derive(Debug, Clone, Copy)]
-struct SealedAs {
-    memory: Identity,
-    id: SealedId,
-    absent: bool,
-    current: bool,
-}
-
-impl Remembered {
-    fn read(records: Vec<Record>) -> Remembered {
-        let mut all = Remembered::default();
-        for record in records {
-            match record {
-                Record::Over { memory, dir, name, over } => {
-                    all.over.insert((memory, dir, name), over);
-                }
-                Record::Clean { memory } => {
-                    all.clean.insert(memory.ino, memory);
-                }
-                Record::Dirty { memory } => {
-                    all.clean.remove(&memory);
-                    if let Some(sealed) = all.sealed.get_mut(&memory) {
-                        sealed.current = false;
-                    }
-                }
-                Record::Publishing { memory, dev, ino } => {
-                    all.publishing.insert(memory.ino, (memory, dev, ino));
-                }
-                Record::Rename(intent) => all.rename = Some(*intent),
-                Record::Renamed => all.rename = None,
-                Record::Left { memory } => {
-                    all.left.insert(memory);
-                }
-                Record::Sealed { memory, id, absent } => {
-                    if absent {
-                        all.partial.remove(&memory.ino);
-                    }
-                    all.sealed.insert(memory.ino, SealedAs { memory, id, absent, current: true });
-                }
-                Record::Dropping { id } => {
-                    all.dropping.insert(id);
-                }
-                Record::Updating { id } => {
-                    all.updating.insert(id);
-                }
-                Record::Waiting { path, ino } => {
-                    all.waiting.insert(path, ino);
-                }
-                Record::Unnamed { path } => all.unnamed.push(path),
-                Record::Partial { memory, id, upto } => {
-                    all.partial.entry(memory).or_default().upto = upto;
-                    if let Some(sealed) = all.sealed.get_mut(&memory) {
-                        sealed.id = id;
-                    }
-                }
-                Record::Written { memory, start, end } => {
-                    all.partial.entry(memory).or_default().written.push(start..end);
-                }
-                Record::Whole { memory } => {
-                    all.partial.remove(&memory);
-                }
-            }
-        }
-        all
-    }
-}
-
-impl Remembered {
-    /// What a store has of the file at `path`: the record that the journal tells of, or the one that took its place when
-    /// the daemon was killed.
-    fn entry_of(&self, id: SealedId, path: &RelPath) -> Option<&SealedEntry> {
-        let successor = || self.entries.values().find(|entry| entry.id.store == id.store && entry.names.contains(path));
-        self.entries.get(&id).or_else(successor)
-    }
 }
 
 /// What recovery decides about one name in the mirror.
