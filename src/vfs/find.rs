@@ -9,6 +9,7 @@
 //!
 //! Whatever is found is looked at once more before it is told: the answer holds what was so at that moment.
 
+mod plain;
 mod query;
 mod sieve;
 
@@ -19,7 +20,7 @@ pub use query::{Found, FoundAll, Query, Sort};
 
 use super::census::Heading;
 use super::inode::Inode;
-use super::{OWN_DIR, Result, Vfs};
+use super::{Result, Vfs};
 use crate::backend::zarr::{SealedFile, StoreTotal};
 use crate::model::{Attr, FileKind, RelPath, State, Tier};
 use sieve::Sieve;
@@ -58,7 +59,7 @@ impl Vfs {
             });
         }
         if query.wants(Tier::Disk, State::Clean) {
-            self.find_on_disk(&mut sieve);
+            self.find_on_disk(query, &mut sieve);
         }
         Ok(FoundAll { complete: !sealed || self.has_counted(), ..sieve.finish() })
     }
@@ -176,57 +177,6 @@ impl Vfs {
         let Ok(attr) = self.attr(inode) else { return };
         let stored_bytes = file.stored_bytes;
         sieve.take(Found { stored_bytes, ..found(path, inode.tier(), self.state(inode), &attr) });
-    }
-
-    fn find_on_disk(&self, sieve: &mut Sieve<'_>) {
-        let root = [RelPath::root()];
-        let under = sieve.under().to_vec();
-        let mut dirs = Vec::new();
-        for path in if under.is_empty() { &root[..] } else { &under } {
-            match self.disk.tree().find(path) {
-                Ok(Some(attr)) if attr.kind == FileKind::Directory => dirs.push(path.clone()),
-                Ok(Some(_)) if self.is_shadowed(path) => {}
-                Ok(Some(attr)) if attr.kind == FileKind::Regular => self.take_plain(path.clone(), &attr, sieve),
-                _ => {}
-            }
-        }
-        while let Some(dir) = dirs.pop() {
-            if sieve.is_full() {
-                return;
-            }
-            self.find_in_dir(&dir, &mut dirs, sieve);
-        }
-    }
-
-    fn find_in_dir(&self, dir: &RelPath, dirs: &mut Vec<RelPath>, sieve: &mut Sieve<'_>) {
-        let Ok(entries) = self.disk.tree().list(dir) else { return };
-        let above = self.memory.as_ref().and_then(|memory| memory.tree().list(dir).ok()).unwrap_or_default();
-        let mirrored: HashSet<_> = above.iter().map(|entry| &*entry.name).collect();
-        for entry in &entries {
-            let path = dir.join(&entry.name);
-            match entry.kind {
-                FileKind::Directory if dir.is_root() && entry.name == OWN_DIR => {}
-                kind if self.is_hidden(&path, kind) => {}
-                FileKind::Directory => dirs.push(path),
-                FileKind::Regular if !mirrored.contains(&*entry.name) && sieve.takes_path(&path) => {
-                    if let Ok(Some(attr)) = self.disk.tree().find(&path) {
-                        self.take_plain(path, &attr, sieve);
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
-
-    fn take_plain(&self, path: RelPath, attr: &Attr, sieve: &mut Sieve<'_>) {
-        if sieve.takes_path(&path) && sieve.takes_size(attr.size) {
-            sieve.take(Found { stored_bytes: attr.blocks * 512, ..found(path, Tier::Disk, State::Clean, attr) });
-        }
-    }
-
-    /// Whether memory has a file of this name.
-    fn is_shadowed(&self, path: &RelPath) -> bool {
-        self.memory.as_ref().is_some_and(|memory| matches!(memory.tree().find(path), Ok(Some(_))))
     }
 }
 

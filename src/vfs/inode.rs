@@ -158,6 +158,8 @@ pub struct Inode {
     pub(crate) counted: Mutex<Counted>,
     /// The bytes are only in a store; what stands in memory is a name with attributes. Changed under `content`.
     pub(crate) absent: AtomicBool,
+    /// Some of its bytes are only in a store, others perhaps only in memory. Changed under `content`.
+    pub(crate) partial: AtomicBool,
     /// What the store holds is the newest version.
     pub(crate) seal_is_current: AtomicBool,
     /// For directories: when its stores were last looked for, in milliseconds of the mount's clock; 0 for never.
@@ -207,6 +209,7 @@ impl Inode {
             size: AtomicU64::new(0),
             counted: Mutex::default(),
             absent: AtomicBool::new(false),
+            partial: AtomicBool::new(false),
             seal_is_current: AtomicBool::new(false),
             stores_read: AtomicU64::new(0),
             reading_stores: Mutex::new(()),

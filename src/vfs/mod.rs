@@ -35,9 +35,11 @@ mod journal;
 mod lookup;
 mod names;
 mod open;
+mod partial;
 mod publish;
 mod records;
 mod recover;
+mod remembered;
 mod rename;
 mod report;
 mod seal;
@@ -45,8 +47,10 @@ mod sealed;
 mod seen;
 mod settle;
 mod shadow;
+mod snapshot;
 mod stubs;
 mod unseal;
+mod unseal_part;
 mod walk;
 
 use std::sync::Arc;
@@ -108,6 +112,8 @@ pub struct Parts {
     pub read_only: bool,
     /// The memory tier may end with a login session or a job: what is dirty comes home soon.
     pub short_lived: bool,
+    /// A sealed file of at least this many bytes is unsealed in part when somebody writes to it.
+    pub unseal_in_part_from: u64,
     /// Called when memory is short, from the thread of the request: must return at once.
     pub on_short: Box<dyn Fn() + Send + Sync>,
 }
@@ -132,11 +138,13 @@ pub struct Vfs {
     disk_leases: bool,
     read_only: bool,
     short_lived: bool,
+    unseal_in_part_from: u64,
     draining: AtomicBool,
     root: Arc<Inode>,
     on_short: Box<dyn Fn() + Send + Sync>,
     counters: Counters,
     seen: seen::Seen,
+    listing: snapshot::Listing,
     began: std::time::Duration,
     failures: Mutex<Vec<Failure>>,
     conflicts: Mutex<Vec<RelPath>>,
@@ -225,11 +233,13 @@ impl Vfs {
             disk_leases,
             read_only: parts.read_only,
             short_lived: parts.short_lived,
+            unseal_in_part_from: parts.unseal_in_part_from,
             draining: AtomicBool::new(false),
             root,
             on_short: parts.on_short,
             counters: Counters::default(),
             seen: seen::Seen::default(),
+            listing: snapshot::Listing::default(),
             failures: Mutex::new(Vec::new()),
             conflicts: Mutex::new(Vec::new()),
         };

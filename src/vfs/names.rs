@@ -237,7 +237,7 @@ impl Vfs {
         let inode = self.disk_inode(dir, name, path, &attr, true);
         inode.set_reason(reason);
         self.count_disk(1, 0);
-        self.saw_made(reason);
+        self.saw_made(path, reason);
         Ok((inode, object))
     }
 
@@ -473,7 +473,7 @@ impl Vfs {
                 self.memory()?.tree().link(&from, &to)?;
                 self.touch_dir(&dir)?;
             }
-            _ => self.disk.tree().link(&from, &to)?,
+            _ => self.link_on_disk(&from, &to)?,
         }
         inode.add_name(&dir, new_name, None);
         if inode.is_sealed() {

@@ -269,7 +269,8 @@ impl Vfs {
     }
 
     /// A new file was made on disk.
-    pub(super) fn saw_made(&self, reason: Reason) {
+    pub(super) fn saw_made(&self, path: &RelPath, reason: Reason) {
+        self.listing.touch(path);
         // For the same reason as under pressure while the mount ends, which is no shortage.
         if reason == Reason::PressureAtCreate && !self.draining.load(Ordering::Relaxed) {
             self.seen.short.add(0);
@@ -293,6 +294,9 @@ impl Vfs {
         }
         if self.seen.evicted.files() > 0 {
             self.seen.ghosts.lock().open(place);
+        }
+        if write && place.tier == Tier::Disk {
+            self.touch(inode);
         }
         if !write && place.tier == Tier::Disk && inode.opened.fetch_add(1, Ordering::Relaxed) > 0 {
             let size = self.attr(inode).map_or(0, |attr| attr.size);

@@ -212,3 +212,43 @@ fn a_seal_that_came_too_early_is_noticed() {
     assert_eq!((tally.unsealed.files(), tally.unsealed.bytes()), (1, 200));
     assert_eq!(tally.unsealed_rest.load(std::sync::atomic::Ordering::Relaxed), 31_000);
 }
+
+#[test]
+fn a_large_workspace_is_listed_once_and_followed_from_then_on() {
+    let world = world!(rules: "[[rule]]\nmatch = \"**\"\nbackend = \"disk\"");
+    for dir in 0..26 {
+        std::fs::create_dir(world.path(&format!("{dir}"))).expect("makes");
+        for file in 0..2000 {
+            let size = if file == 0 && dir < 5 { 5000 + dir } else { 0 };
+            std::fs::write(world.path(&format!("{dir}/{file}")), vec![0; size]).expect("writes");
+        }
+    }
+    let kernel = Kernel::new(world.mount().0);
+    let open = kernel.open("9/9", WRITE).expect("opens");
+    kernel.vfs.count_tree(&std::sync::atomic::AtomicBool::new(false));
+    let large = Query { at_least: Some(1000), ..Query::default() };
+    assert_eq!(sorted(&kernel, &large), ["0/0", "1/0", "2/0", "3/0", "4/0"]);
+    let largest = Query { sort: Some(Sort::Size), limit: Some(2), ..Query::default() };
+    assert_eq!(names(&kernel, &largest), ["4/0", "3/0"]);
+    // Everything that a program can do to a file's name or size.
+    kernel.rename("4", "moved", RenameMode::Replace).expect("renames");
+    kernel.write("moved/1", &[1; 6000]).expect("grows");
+    kernel.write("5/new", &[1; 7000]).expect("makes");
+    kernel.unlink("0/0").expect("removes");
+    kernel.truncate("1/0", 10).expect("cuts");
+    kernel.rename("2/0", "2/other", RenameMode::Replace).expect("renames");
+    kernel.link("3/0", "3/again").expect("links");
+    kernel.write_at(&open, 0, &[1; 2000]).expect("an open file grows");
+    kernel.close(open);
+    let now = ["2/other", "3/0", "3/again", "5/new", "9/9", "moved/0", "moved/1"];
+    assert_eq!(sorted(&kernel, &large), now);
+    assert_eq!(names(&kernel, &largest), ["5/new", "moved/1"]);
+    let part = Query { under: vec![path("moved")], ..large.clone() };
+    assert_eq!(sorted(&kernel, &part), ["moved/0", "moved/1"]);
+    // What others change is looked at before it is told; what they make is known to the next mount.
+    std::fs::write(world.path("3/0"), b"short").expect("writes");
+    std::fs::write(world.path("7/7"), vec![0; 9000]).expect("writes");
+    assert_eq!(sorted(&kernel, &large), ["2/other", "5/new", "9/9", "moved/0", "moved/1"]);
+    let every = Query { name: NameGlob::new("7/7").ok(), ..Query::default() };
+    assert_eq!(names(&kernel, &every), ["7/7"], "without a bound the directories are asked");
+}

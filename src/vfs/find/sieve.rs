@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use super::{Found, FoundAll, Query, Sort};
 use crate::model::{RelPath, Timestamp};
 use crate::route::Router;
+use crate::vfs::snapshot::By;
 
 /// Files told at a time.
 const BATCH: usize = 256;
@@ -79,6 +80,15 @@ impl<'q> Sieve<'q> {
         }
         match (self.query.sort, self.is_crowded().then(|| self.best.peek()).flatten()) {
             (Some(Sort::Size), Some(last)) => size >= last.0.size,
+            _ => true,
+        }
+    }
+
+    /// Whether a file could be told of that comes now in this order of a list.
+    pub fn takes_listed(&self, by: By, size: u64, mtime: i64) -> bool {
+        match (by, self.query.sort, self.is_crowded().then(|| self.best.peek()).flatten()) {
+            (By::Size, Some(Sort::Size), Some(last)) => size >= last.0.size,
+            (By::Age, Some(Sort::Age), Some(last)) => mtime <= last.0.mtime.secs,
             _ => true,
         }
     }
