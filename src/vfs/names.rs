@@ -236,7 +236,6 @@ impl Vfs {
         let attr = object.stat()?;
         let inode = self.disk_inode(dir, name, path, &attr, true);
         inode.set_reason(reason);
-        self.count_disk(1, 0);
         self.saw_made(path, reason);
         Ok((inode, object))
     }

@@ -270,6 +270,7 @@ impl Vfs {
 
     /// A new file was made on disk.
     pub(super) fn saw_made(&self, path: &RelPath, reason: Reason) {
+        self.count_disk(1, 0);
         self.listing.touch(path);
         // For the same reason as under pressure while the mount ends, which is no shortage.
         if reason == Reason::PressureAtCreate && !self.draining.load(Ordering::Relaxed) {

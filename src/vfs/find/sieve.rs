@@ -79,7 +79,8 @@ impl<'q> Sieve<'q> {
             return false;
         }
         match (self.query.sort, self.is_crowded().then(|| self.best.peek()).flatten()) {
-            (Some(Sort::Size), Some(last)) => size >= last.0.size,
+            // Not those of the same length: of a million equal images each would be looked at.
+            (Some(Sort::Size), Some(last)) => size > last.0.size,
             _ => true,
         }
     }
@@ -87,8 +88,8 @@ impl<'q> Sieve<'q> {
     /// Whether a file could be told of that comes now in this order of a list.
     pub fn takes_listed(&self, by: By, size: u64, mtime: i64) -> bool {
         match (by, self.query.sort, self.is_crowded().then(|| self.best.peek()).flatten()) {
-            (By::Size, Some(Sort::Size), Some(last)) => size >= last.0.size,
-            (By::Age, Some(Sort::Age), Some(last)) => mtime <= last.0.mtime.secs,
+            (By::Size, Some(Sort::Size), Some(last)) => size > last.0.size,
+            (By::Age, Some(Sort::Age), Some(last)) => mtime < last.0.mtime.secs,
             _ => true,
         }
     }
