@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::backing::Backing;
 use crate::config::Promote;
 use crate::model::RelPath;
-use crate::vfs::{OnRead, Promoted, Vfs};
+use crate::vfs::{OnRead, Promoted, Read, Vfs};
 
 /// Reads that wait to be looked at; more are forgotten.
 const WAITING: usize = 1024;
@@ -21,8 +21,8 @@ const LISTING: Duration = Duration::from_secs(5);
 
 /// What the worker hears.
 pub(super) enum Heard {
-    /// The last reader has closed the file with this inode number.
-    Read(u64),
+    /// The last reader of a file has closed it.
+    Read(Read),
     /// The mount ends.
     Stop,
 }
@@ -44,9 +44,9 @@ impl Reads {
     /// What is to be called for each read.
     pub fn on_read(&self) -> OnRead {
         let send = self.send.clone();
-        Box::new(move |ino| {
+        Box::new(move |read| {
             // Who reads faster than files come up will read some of them again.
-            let _ = send.try_send(Heard::Read(ino));
+            let _ = send.try_send(Heard::Read(read));
         })
     }
 }
@@ -54,9 +54,10 @@ impl Reads {
 /// Brings up what is read, until it is told to stop.
 pub(super) fn promote(vfs: &Vfs, heard: &Receiver<Heard>, wanted: Promote) {
     let (mut backing, mut walks) = (Backing::default(), Walks::default());
-    while let Ok(Heard::Read(ino)) = heard.recv() {
+    while let Ok(Heard::Read(read)) = heard.recv() {
+        let ino = read.ino;
         // Chunks are decoded whatever the disk: sealed files are looked at by how often they are read alone.
-        if !vfs.is_sealed_file(ino) && wanted == Promote::Auto && !backing.is_slow(vfs, ino) {
+        if !vfs.is_sealed_file(ino) && wanted == Promote::Auto && !backing.is_slow(vfs, read) {
             continue;
         }
         let promoted = vfs.promote(ino);

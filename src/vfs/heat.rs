@@ -34,7 +34,7 @@ impl Heat {
                 counter.store(now.saturating_add(1), Ordering::Relaxed);
             }
         }
-        if (self.opens.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(LIFE * WIDTH as u64) {
+        if (self.opens.fetch_add(1, Ordering::Relaxed) + 1) % (LIFE * WIDTH as u64) == 0 {
             for counter in &self.rows {
                 counter.store(counter.load(Ordering::Relaxed) / 2, Ordering::Relaxed);
             }

@@ -68,7 +68,7 @@ pub use identity::{ROOT, VIRTUAL};
 pub use inode::{Inode, Reason};
 pub use names::Creator;
 pub use open::{OpenFlags, Opened, Serve};
-pub use promote::{OnRead, Promoted};
+pub use promote::{OnRead, Promoted, Read};
 pub use recover::Recovered;
 pub use rename::RenameMode;
 pub use report::{Explained, Failure, Figures};
@@ -110,7 +110,7 @@ pub struct Parts {
     pub short_lived: bool,
     /// A sealed file of at least this many bytes is unsealed in part when somebody writes to it.
     pub unseal_in_part_from: u64,
-    /// Called when the last reader of a file has closed it, with the inode's number: must return at once.
+    /// Called when the last reader of a file has closed it: must return at once.
     pub on_read: OnRead,
     /// Called when memory is short, from the thread of the request: must return at once.
     pub on_short: Box<dyn Fn() + Send + Sync>,

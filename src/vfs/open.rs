@@ -178,7 +178,12 @@ impl Vfs {
             Family::Daemon if tier == Tier::Memory || flags.write => Serve::Direct,
             Family::Daemon => Serve::Cached,
         };
-        let fh = self.handles.add_file(FileHandle { inode: inode.clone(), write: flags.write, sync: flags.sync });
+        let fh = self.handles.add_file(FileHandle {
+            inode: inode.clone(),
+            write: flags.write,
+            sync: flags.sync,
+            opened: self.now(),
+        });
         Opened { fh, serve }
     }
 
@@ -236,7 +241,7 @@ impl Vfs {
         };
         self.rest(&inode, handle.write);
         if last && !handle.write {
-            self.was_read(&inode);
+            self.was_read(&inode, Duration::from_millis(self.now().saturating_sub(handle.opened)));
         }
         drop(closed);
         drop(handle);

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -27,7 +28,16 @@ const MARGIN: u64 = 32;
 const COMPARED: usize = 16;
 
 /// Who is told of files that were read.
-pub type OnRead = Box<dyn Fn(u64) + Send + Sync>;
+pub type OnRead = Box<dyn Fn(Read) + Send + Sync>;
+
+/// A file whose last reader has closed it.
+#[derive(Debug, Clone, Copy)]
+pub struct Read {
+    /// Its inode number.
+    pub ino: u64,
+    /// How long that reader had it open.
+    pub held: Duration,
+}
 
 /// What promotion knows.
 pub(super) struct Promotion {
@@ -76,10 +86,10 @@ impl Vfs {
     }
 
     /// The last reader has closed a file.
-    pub(super) fn was_read(&self, inode: &Inode) {
+    pub(super) fn was_read(&self, inode: &Inode, held: Duration) {
         let comes_up = inode.tier() != Tier::Memory || inode.reason() == Reason::Promoted;
         if comes_up && self.promotion.listening.load(Ordering::Relaxed) {
-            (self.promotion.on_read)(inode.ino);
+            (self.promotion.on_read)(Read { ino: inode.ino, held });
         }
     }
 
@@ -201,6 +211,13 @@ impl Vfs {
         let _names = self.namespace.read();
         let object = self.open_at(&inode, Tier::Disk, crate::backend::Access::Read).ok()?;
         object.reopen_uncached().ok()
+    }
+
+    /// The length of a file in bytes.
+    pub fn size_of(&self, ino: u64) -> Option<u64> {
+        let inode = self.inodes.get(ino)?;
+        let _names = self.namespace.read();
+        self.attr(&inode).ok().map(|attr| attr.size)
     }
 
     /// Gives up copies that are not in memory any more.
