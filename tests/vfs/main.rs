@@ -2,6 +2,7 @@
 
 mod moves;
 mod names;
+mod promotion;
 mod restart;
 mod sealing;
 mod sealing_crash;
