@@ -36,6 +36,7 @@ mod open;
 mod publish;
 mod records;
 mod recover;
+mod recover_records;
 mod rename;
 mod report;
 mod seal;

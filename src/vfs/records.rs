@@ -174,26 +174,24 @@ impl Vfs {
                 stores.dir_renamed(old, new);
             }
         }
+        let mut moved: Vec<(SealedId, Arc<Inode>)> = Vec::new();
         for (end, other) in ends {
             let Some(inode) = &end.inode else { continue };
             if inode.kind != FileKind::Directory {
                 self.forget_kept(inode);
-                if inode.is_sealed() {
-                    self.update_sealed(inode)?;
-                }
+                moved.extend(inode.sealed_id().filter(|_| inode.is_sealed()).map(|id| (id, inode.clone())));
                 continue;
             }
             if !exchange {
                 stores.dir_renamed(&end.path, &other.path);
             }
-            let below: Vec<Arc<Inode>> = self.seals.by_id.iter().map(|entry| entry.value().clone()).collect();
-            for file in below.iter().filter(|file| file.is_sealed() && file.is_below(&other.path)) {
-                let along = file.sealed_id().is_some_and(|id| self.store_is_below(id, &other.path));
-                if !along {
-                    self.update_sealed(file)?;
-                }
-            }
+            let known = self.seals.by_id.iter().map(|entry| (*entry.key(), entry.value().clone()));
+            let below: Vec<_> = known.filter(|(_, file)| file.is_sealed() && file.is_below(&other.path)).collect();
+            moved.extend(below.into_iter().filter(|(id, _)| !self.store_is_below(*id, &other.path)));
         }
+        // Of two that change names the older first: it keeps its own until the newer has let go of the other.
+        moved.sort_unstable_by_key(|(id, _)| (id.store, id.record));
+        moved.iter().try_for_each(|(_, file)| self.update_sealed(file))?;
         match (&to.inode, forsaken) {
             (Some(lost), what) => self.forsaken(lost, what),
             (None, _) => Ok(()),
@@ -225,6 +223,11 @@ impl Vfs {
             Some(Forsaken::Wholly(id)) if inode.opens.lock().total == 0 => {
                 inode.content.write().sealed = None;
                 self.remove_sealed(id);
+                Ok(())
+            }
+            Some(Forsaken::Wholly(id)) => {
+                // Remembered until then, whatever becomes of the journal.
+                self.seals.dropped.insert(id);
                 Ok(())
             }
             Some(Forsaken::PartOf) if inode.is_sealed() => self.update_sealed(inode),

@@ -93,6 +93,8 @@ impl Vfs {
         let batch = stores.begin();
         let mut begun =
             self.begin_all(inodes, &guards.iter().map(|guard| guard.is_some()).collect::<Vec<_>>(), &*batch);
+        // Until the files know of their records: whoever reads the stores in between would take them for files.
+        let in_place = begun.iter().any(|result| result.is_ok()).then(|| self.seals.in_place.read());
         for result in &mut begun {
             if let Ok(sealing) = result
                 && let Err(e) = self.still_unchanged(sealing)
@@ -104,8 +106,6 @@ impl Vfs {
         }
         // A commit waits for the disk; nothing is worth no wait.
         let any = begun.iter().any(|result| result.is_ok());
-        // Until the files know of their records: whoever reads the stores in between would take them for files.
-        let in_place = any.then(|| self.seals.in_place.read());
         let mut committed: HashMap<Ticket, _> = if any { batch.commit().into_iter().collect() } else { HashMap::new() };
         let settle = |result: std::result::Result<Sealing, MoveError>| {
             let sealing = result?;
