@@ -297,7 +297,7 @@ impl Vfs {
         }
         self.replace_record(inode, id, sealing.before.atime);
         if changed {
-            return Ok(());
+            return self.note_older_version(id, &sealing.before);
         }
         if inode.in_mirror() {
             self.seal_in_memory(inode, id, &sealing.source)?;
@@ -305,6 +305,15 @@ impl Vfs {
             self.seal_from_disk(inode, id, sealing, opens.total)?;
         }
         Ok(())
+    }
+
+    /// The record holds a version that the file had. Without this a successor would know it by its name alone, and the
+    /// file may get another.
+    fn note_older_version(&self, id: SealedId, before: &Attr) -> Moved {
+        // No file has such a length: the record is never taken for what the file is now.
+        let memory = Identity { size: u64::MAX, ..before.identity() };
+        self.note(&Record::Sealed { memory, id, absent: false })?;
+        Ok(self.note(&Record::Dirty { memory: before.ino })?)
     }
 
     fn originals_of(&self, inode: &Inode) -> Originals {

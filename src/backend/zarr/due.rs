@@ -30,10 +30,7 @@ pub(super) struct Note {
 }
 
 /// Notes, durably, that `stores` (where each stands, and groups that may be made in it) are being changed.
-pub(super) fn note(
-    ground: &Arc<Ground>,
-    stores: impl Iterator<Item = (RelPath, Vec<String>)>,
-) -> io::Result<Note> {
+pub(super) fn note(ground: &Arc<Ground>, stores: impl Iterator<Item = (RelPath, Vec<String>)>) -> io::Result<Note> {
     let mut text = Vec::new();
     for (place, groups) in stores {
         text.extend_from_slice(place.as_bytes());
@@ -56,6 +53,12 @@ impl std::fmt::Debug for Note {
 }
 
 impl Note {
+    /// Notes groups of the last store, for whoever comes after a kill.
+    pub fn add(&self, groups: &[String]) -> io::Result<()> {
+        let text: Vec<u8> = groups.iter().flat_map(|group| [b"/", group.as_bytes(), &[0]].concat()).collect();
+        self.ground.files.append_left(&self.name, &text)
+    }
+
     /// All that was due has been done.
     pub fn done(self) {
         if let Err(e) = self.ground.files.drop_left(&self.name) {

@@ -54,14 +54,17 @@ pub(super) fn remove_record(store: &Arc<Store>, id: RecordId) -> io::Result<()> 
 /// Before a record leaves that is the last of an image: should this be cut short, its groups go at the next mount.
 fn announce(store: &Store, state: &mut State, id: RecordId) {
     let Some(entry) = state.entries.get(&id.0) else { return };
-    let is_last = entry.images.iter().any(|image| state.images.get(image) == Some(&1));
-    if !is_last || state.leaving.is_some() {
-        return;
-    }
-    match super::due::note(&store.ground, std::iter::once((store.place(), Vec::new()))) {
-        Ok(note) => state.leaving = Some(note),
+    let is_last = |image: &&String| state.images.get(*image) == Some(&1);
+    let last: Vec<String> = entry.images.iter().filter(is_last).cloned().collect();
+    let noted = match &state.leaving {
+        _ if last.is_empty() => Ok(()),
+        Some(note) => note.add(&last),
+        None => super::due::note(&store.ground, std::iter::once((store.place(), last)))
+            .map(|note| state.leaving = Some(note)),
+    };
+    if let Err(e) = noted {
         // On a full disk above all things can be deleted.
-        Err(e) => tracing::warn!("nobody will know that files are leaving the store {}: {e}", store.place()),
+        tracing::warn!("nobody will know that files are leaving the store {}: {e}", store.place());
     }
 }
 

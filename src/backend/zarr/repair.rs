@@ -40,7 +40,22 @@ pub(super) fn repair(store: &Store, groups: &[String]) -> io::Result<()> {
         state.images.entry(group).or_insert(0);
     }
     companions::drop_unused(store, &mut state)?;
+    if store.kind == Kind::Plate {
+        drop_bare_wells(store)?;
+    }
     remove::drop_if_empty(store, &mut state)
+}
+
+/// Rows and wells of which nothing but documents is left.
+fn drop_bare_wells(store: &Store) -> io::Result<()> {
+    let place = store.place();
+    for row in dirs(store, "")? {
+        for well in dirs(store, &row)? {
+            store.drop_documents(&place, &below(&place, &well))?;
+        }
+        store.drop_documents(&place, &below(&place, &row))?;
+    }
+    Ok(())
 }
 
 /// Whether nothing but documents is left in the directory `path` of an array; directories without chunks go.

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use parking_lot::{Mutex, RwLock};
 
 use super::due::Note;
-use super::left::Beside;
 use super::ground::{Ground, below, chunk_path};
+use super::left::Beside;
 use super::marker::{Kind, Marker, PlateMarker, PlateShape};
 use super::ngff::Document;
 use super::pages::Pages;
