@@ -5,6 +5,7 @@ mod names;
 mod restart;
 mod sealing;
 mod sealing_crash;
+mod sealing_kill;
 #[path = "../support/mod.rs"]
 mod support;
 
