@@ -145,8 +145,12 @@ fn a_version_that_a_newer_one_hides_goes_when_its_store_is_read() {
 
 /// A plain file in a directory of which nothing is in memory is being sealed; `meanwhile` is done right behind the commit,
 /// and then the daemon is killed. What the second daemon finds.
-fn killed_behind_commit(meanwhile: fn(&Kernel), then: fn(&Kernel)) -> (Vec<String>, Vec<String>) {
-    let world = Arc::new(sealing_world!());
+fn killed_behind_commit(
+    world: World,
+    meanwhile: fn(&Kernel),
+    then: fn(&Kernel),
+) -> (Vec<String>, Vec<String>) {
+    let world = Arc::new(world);
     let kernel = Kernel::new(world.mount().0);
     kernel.mkdir("e", 0o755).expect("makes");
     kernel.write("e/x", &image(5)).expect("writes");
@@ -172,7 +176,7 @@ fn killed_behind_commit(meanwhile: fn(&Kernel), then: fn(&Kernel)) -> (Vec<Strin
 
 #[test]
 fn a_file_on_disk_that_is_deleted_while_it_is_sealed_stays_deleted_where_nothing_is_in_memory() {
-    let found = killed_behind_commit(|kernel| kernel.unlink("e/x").expect("unlinks"), |_| {});
+    let found = killed_behind_commit(sealing_world!(), |kernel| kernel.unlink("e/x").expect("unlinks"), |_| {});
     assert_eq!(found, (vec![], vec![]));
 }
 
@@ -183,6 +187,6 @@ fn a_plain_file_that_took_the_name_of_one_that_was_being_sealed_hides_no_record(
         kernel.migrate("e/y", Tier::Disk).expect("moves");
         kernel.rename("e/y", "e/x", RenameMode::Replace).expect("renames");
     };
-    let found = killed_behind_commit(replace, |kernel| kernel.unlink("e/x").expect("unlinks"));
+    let found = killed_behind_commit(sealing_world!(), replace, |kernel| kernel.unlink("e/x").expect("unlinks"));
     assert_eq!(found, (vec![], vec![]));
 }
