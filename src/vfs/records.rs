@@ -8,7 +8,7 @@ use super::journal::Record;
 use super::rename::{End, RenameMode};
 use super::{Error, Goal, MoveError, Result, Vfs};
 use crate::backend::zarr::SealedId;
-use crate::model::{FileKind, Name, RelPath};
+use crate::model::{Attr, FileKind, Identity, Name, RelPath};
 
 /// What a sealed file has lost.
 #[derive(Clone, Copy)]
@@ -47,6 +47,9 @@ impl Vfs {
             return Ok(());
         }
         if inode.kind != FileKind::Directory {
+            if let (RenameMode::Exchange, Ok((other, _))) = (mode, &other) {
+                self.make_whole(other)?;
+            }
             return self.stay_in_store(&inode, to_dir, to_name);
         }
         self.load_below(&inode)?;
@@ -58,13 +61,17 @@ impl Vfs {
             let moves_along = self.store_is_below(id, &from);
             if !moves_along && !path.below(&from, &to).is_some_and(|new| self.holds(id, &new)) {
                 self.unseal_wholly(&file)?;
+            } else if !moves_along {
+                self.make_whole(&file)?;
             }
         }
         Ok(())
     }
 
-    /// A file gets a name: if its store cannot hold that, the file is unsealed first.
+    /// A file gets a name: if its store cannot hold that, the file is unsealed first. The table tells names of files as
+    /// they were sealed, so one that was changed in part must not need it any more.
     pub(super) fn stay_in_store(&self, inode: &Arc<Inode>, dir: &Arc<Inode>, name: &Name) -> Result<()> {
+        self.make_whole(inode)?;
         let Some(id) = inode.sealed_id() else { return Ok(()) };
         let to = {
             let _names = self.namespace.read();
@@ -147,6 +154,10 @@ impl Vfs {
     /// Before the trees are changed: what will have to be done to records.
     pub(super) fn announce(&self, from: &End, to: &End, exchange: bool) -> Result<Option<Forsaken>> {
         for end in [from, to] {
+            let stays = exchange || std::ptr::eq(end, from);
+            if end.inode.as_ref().is_some_and(|inode| stays && inode.is_partial()) {
+                return Err(Error::Busy("somebody began to write to it in this very moment; try again"));
+            }
             if let Some(inode) = &end.inode {
                 self.note_unnamed(inode, &end.path)?;
             }
@@ -215,6 +226,15 @@ impl Vfs {
             return Ok(());
         }
         self.note(&Record::Unnamed { path: path.clone() })
+    }
+
+    /// The record holds a version that the file had. Without this a successor would know it by its name alone, and the
+    /// file may get another.
+    pub(super) fn note_older_version(&self, id: SealedId, before: &Attr) -> Result<()> {
+        // No file has such a length: the record is never taken for what the file is now.
+        let memory = Identity { size: u64::MAX, ..before.identity() };
+        self.note(&Record::Sealed { memory, id, absent: false })?;
+        self.note(&Record::Dirty { memory: before.ino })
     }
 
     /// The name is gone: the store follows. What is open is removed from it with the last handle.

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::inode::Inode;
-use super::recover::Remembered;
+use super::remembered::Remembered;
 use super::{Result, Vfs};
 use crate::backend::zarr::{SealedEntry, SealedId};
 use crate::config::Originals;
@@ -112,10 +112,8 @@ impl Vfs {
         if known.is_some() && inode.is_sealed() {
             return self.remove_sealed(id);
         }
-        if let Some(gone) = inode.sealed_id() {
-            self.seals.by_id.remove(&gone);
-        }
-        self.remember_sealed(inode, id, entry.atime);
+        // What is only there of a file that is partly in memory is the same in both.
+        self.replace_record(inode, id, entry.atime);
         if let Some(older) = known {
             self.remove_sealed(older);
         }

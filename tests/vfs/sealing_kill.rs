@@ -145,11 +145,7 @@ fn a_version_that_a_newer_one_hides_goes_when_its_store_is_read() {
 
 /// A plain file in a directory of which nothing is in memory is being sealed; `meanwhile` is done right behind the commit,
 /// and then the daemon is killed. What the second daemon finds.
-fn killed_behind_commit(
-    world: World,
-    meanwhile: fn(&Kernel),
-    then: fn(&Kernel),
-) -> (Vec<String>, Vec<String>) {
+fn killed_behind_commit(world: World, meanwhile: fn(&Kernel), then: fn(&Kernel)) -> (Vec<String>, Vec<String>) {
     let world = Arc::new(world);
     let kernel = Kernel::new(world.mount().0);
     kernel.mkdir("e", 0o755).expect("makes");

@@ -1,6 +1,5 @@
 //! Changes to a store that are cut short at each of their steps, as by a kill: what is left goes at the next mount.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 
 use super::*;
@@ -18,15 +17,6 @@ fn dying(version: Ngff) -> (Room, Arc<Mutex<&'static str>>) {
         Ok(())
     };
     (Room::over(TempDir::new().unwrap(), version, Some(Box::new(hook))), at)
-}
-
-/// A workspace whose daemon is killed (it panics) at a step: nothing is taken back.
-fn killed_at(version: Ngff, step: &'static str) -> Room {
-    let hook = move |reached: &'static str| {
-        assert_ne!(reached, step, "killed");
-        Ok(())
-    };
-    Room::over(TempDir::new().unwrap(), version, Some(Box::new(hook)))
 }
 
 const PLATE: &str = "P/P_B03_s1_w1.tif";
@@ -66,9 +56,7 @@ fn the_last_file_takes_its_store_with_it_wherever_the_removal_is_cut_short() {
 
 #[test]
 fn a_file_that_leaves_others_behind_leaves_no_group_wherever_its_removal_is_cut_short() {
-    for (gone, stays, group) in
-        [(PLATE, OTHER, "P/P.ome.zarr/B"), ("P/i1.tif", "P/i2.tif", "P/P.images.ome.zarr/0")]
-    {
+    for (gone, stays, group) in [(PLATE, OTHER, "P/P.ome.zarr/B"), ("P/i1.tif", "P/i2.tif", "P/P.images.ome.zarr/0")] {
         for step in ["removed", "chunks"] {
             let (room, at) = dying(Ngff::V04);
             fs::create_dir_all(room.dir.path().join("P")).unwrap();
@@ -83,39 +71,6 @@ fn a_file_that_leaves_others_behind_leaves_no_group_wherever_its_removal_is_cut_
             assert!(room.read_name(stays) == tiff(4, 600, 600));
         }
     }
-}
-
-#[test]
-fn a_commit_that_is_killed_before_its_page_leaves_nothing() {
-    for name in [PLATE, "P/i1.tif"] {
-        for step in ["prepare", "prepared", "page"] {
-            let room = killed_at(Ngff::V04, step);
-            fs::create_dir_all(room.dir.path().join("P")).unwrap();
-            assert!(catch_unwind(AssertUnwindSafe(|| room.seal(name, &tiff(3, 600, 600)))).is_err(), "{name} {step}");
-            let room = room.again();
-            assert_eq!(tree(&room, "P"), Vec::<String>::new(), "{name} {step}");
-            assert_eq!(room.staged(), 0);
-        }
-    }
-}
-
-#[test]
-fn a_commit_that_is_killed_leaves_no_group_in_a_collection_that_has_others() {
-    let room = Room::new(Ngff::V04);
-    fs::create_dir_all(room.dir.path().join("P")).unwrap();
-    room.seal("P/i1.tif", &tiff(3, 60, 60)).unwrap();
-    let before = tree(&room, "P");
-    let Room { dir, zarr } = room;
-    drop(zarr);
-    let hook = |reached: &'static str| {
-        assert_ne!(reached, "page", "killed");
-        Ok(())
-    };
-    let room = Room::over(dir, Ngff::V04, Some(Box::new(hook)));
-    assert!(catch_unwind(AssertUnwindSafe(|| room.seal("P/i2.tif", &tiff(4, 60, 60)))).is_err());
-    assert_ne!(tree(&room, "P"), before);
-    let room = room.again();
-    assert_eq!(tree(&room, "P"), before);
 }
 
 #[test]
@@ -151,7 +106,8 @@ fn a_record_that_was_moved_to_another_page_does_not_come_back_from_the_old_one()
         batch.add(Subject { xattrs, ..subject(&name, &bytes) }, &bytes.as_slice()).unwrap();
         batch.commit().remove(0).1.unwrap();
     }
-    let mut entry = room.zarr.listing(&path("P")).unwrap().into_iter().find(|e| e.names[0] == path("P/P_B03_s1_w1.tif"));
+    let mut entry =
+        room.zarr.listing(&path("P")).unwrap().into_iter().find(|e| e.names[0] == path("P/P_B03_s1_w1.tif"));
     let mut entry = entry.take().unwrap();
     entry.xattrs = vec![("user.a".into(), [value.clone(), value].concat())];
     *at.lock().unwrap() = "moved";
