@@ -39,6 +39,7 @@ mod promote;
 mod publish;
 mod records;
 mod recover;
+mod recover_records;
 mod remembered;
 mod rename;
 mod report;

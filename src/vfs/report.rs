@@ -267,6 +267,8 @@ impl Vfs {
     /// Rewrites the journal when it has grown long.
     pub(super) fn compact_journal(&self) {
         let Some(journal) = self.journal.as_ref().filter(|journal| journal.is_long()) else { return };
+        // In the middle of a commit, names that were lost since it began stand nowhere else.
+        let Some(_in_place) = self.seals.in_place.try_write() else { return };
         // For writing: whatever makes a file clean or gives it a shadow holds this for reading.
         let _names = self.namespace.write();
         if let Err(e) = journal.rewrite(|| self.live_records()) {

@@ -6,6 +6,7 @@ mod promotion;
 mod restart;
 mod sealing;
 mod sealing_crash;
+mod sealing_kill;
 mod sealing_parts;
 #[path = "../support/mod.rs"]
 mod support;
