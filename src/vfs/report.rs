@@ -236,6 +236,8 @@ impl Vfs {
     /// Rewrites the journal when it has grown long.
     pub(super) fn compact_journal(&self) {
         let Some(journal) = self.journal.as_ref().filter(|journal| journal.is_long()) else { return };
+        // In the middle of a commit, names that were lost since it began stand nowhere else.
+        let Some(_in_place) = self.seals.in_place.try_write() else { return };
         // For writing: whatever makes a file clean or gives it a shadow holds this for reading.
         let _names = self.namespace.write();
         if let Err(e) = journal.rewrite(|| self.live_records()) {
@@ -311,5 +313,6 @@ fn why(reason: Reason) -> &'static str {
         Reason::NoMemoryTier => "on disk because this mount has no memory tier",
         Reason::Sealed => "sealed when it came to rest",
         Reason::Unsealed => "was sealed, and somebody writes to it",
+        Reason::Promoted => "a copy, because it is read again and again, or somebody walks towards it",
     }
 }

@@ -94,6 +94,8 @@ impl Vfs {
         let batch = stores.begin();
         let mut begun =
             self.begin_all(inodes, &guards.iter().map(|guard| guard.is_some()).collect::<Vec<_>>(), &*batch);
+        // Until the files know of their records: whoever reads the stores in between would take them for files.
+        let in_place = begun.iter().any(|result| result.is_ok()).then(|| self.seals.in_place.read());
         for result in &mut begun {
             if let Ok(sealing) = result
                 && let Err(e) = self.still_unchanged(sealing)
@@ -105,8 +107,6 @@ impl Vfs {
         }
         // A commit waits for the disk; nothing is worth no wait.
         let any = begun.iter().any(|result| result.is_ok());
-        // Until the files know of their records: whoever reads the stores in between would take them for files.
-        let in_place = any.then(|| self.seals.in_place.read());
         let mut committed: HashMap<Ticket, _> = if any { batch.commit().into_iter().collect() } else { HashMap::new() };
         let settle = |result: std::result::Result<Sealing, MoveError>| {
             let sealing = result?;
@@ -301,7 +301,7 @@ impl Vfs {
         }
         self.replace_record(inode, id, sealing.before.atime);
         if changed {
-            return Ok(());
+            return Ok(self.note_older_version(id, &sealing.before)?);
         }
         if inode.in_mirror() {
             self.seal_in_memory(inode, id, &sealing.source)?;
@@ -316,7 +316,7 @@ impl Vfs {
     }
 
     /// Notes which record holds a version of the file.
-    fn replace_record(&self, inode: &Arc<Inode>, id: SealedId, atime: Timestamp) {
+    pub(super) fn replace_record(&self, inode: &Arc<Inode>, id: SealedId, atime: Timestamp) {
         let mut content = inode.content.write();
         if let Some(old) = content.sealed.replace(Sealed::new(id, atime)) {
             if let Some(partial) = old.partial {
