@@ -20,7 +20,7 @@ use super::rename::is_version;
 use super::report::over_record;
 use super::sealed::Sealed;
 use super::{Error, Goal, Kept, MoveError, Result, Vfs};
-use crate::backend::zarr::{Batch, SealError, SealedId, Subject, Ticket};
+use crate::backend::zarr::{Batch, LabelsOf, SealError, SealedId, Subject, Ticket};
 use crate::backend::{Access, Backend, Expected, Object, PublishError, Time, Times};
 use crate::config::{Originals, SealAs};
 use crate::model::{Attr, FileKind, Identity, RelPath, Tier, Timestamp};
@@ -218,7 +218,7 @@ impl Vfs {
             return Err(Error::Busy("it has several names on disk, of which not all are known").into());
         }
         let originals = self.originals(first);
-        let labels = self.router.decide(first).seal_as == SealAs::Labels;
+        let labels = self.labels_of(first);
         Ok(Subject {
             attr,
             xattrs: source.xattrs().all()?,
@@ -228,6 +228,15 @@ impl Vfs {
             names,
             labels,
         })
+    }
+
+    /// Which images a file is the labels of, if its rule says that it is labels.
+    fn labels_of(&self, path: &RelPath) -> Option<LabelsOf> {
+        let decision = self.router.decide(path);
+        let router = self.router.clone();
+        let named = router.rule(decision.rule).of.is_some();
+        let may_be = Arc::new(move |image: &RelPath| router.are_labels_of(decision.rule, image));
+        (decision.seal_as == SealAs::Labels).then_some(LabelsOf { named, may_be })
     }
 
     /// Whether what was read is still what the file is, as far as can be told before the commit.

@@ -12,6 +12,7 @@ use std::io;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::labels::LabelSet;
 use super::ngff::{ChannelDisplay, Extents, Window};
 use super::sample::{named_dtype, numpy_name};
 use crate::plate::PlateKey;
@@ -105,6 +106,9 @@ pub(super) struct PlateMarker {
     pub step_t: Option<f64>,
     #[serde(default)]
     pub display: Vec<Shown>,
+    /// Labels that fields have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<LabelSet>,
 }
 
 /// How a channel of a plate is shown.
@@ -205,6 +209,7 @@ impl PlateMarker {
             step_z: None,
             step_t: None,
             display: Vec::new(),
+            labels: Vec::new(),
         }
     }
 

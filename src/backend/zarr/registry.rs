@@ -109,6 +109,21 @@ impl Registry {
         Some(store)
     }
 
+    /// The store in `dir`, planned ones too, that `rank` ranks lowest, with a file reserved in it and what `rank` found.
+    pub fn reserve_best<T>(
+        &self,
+        dir: &RelPath,
+        rank: impl Fn(&Store) -> Option<(usize, T)>,
+    ) -> io::Result<Option<(Arc<Store>, T)>> {
+        let mut dirs = self.dirs.lock();
+        let stores = self.refresh(&mut dirs, dir)?.into_iter().filter(|store| !store.is_gone());
+        let ranked = stores.filter_map(|store| rank(&store).map(|(rank, found)| (rank, store, found)));
+        Ok(ranked.min_by_key(|(rank, ..)| *rank).map(|(_, store, found)| {
+            store.reserved.fetch_add(1, Ordering::AcqRel);
+            (store, found)
+        }))
+    }
+
     /// Forgets a store that is not on disk and that nobody plans a file for.
     pub fn forget_unused(&self, store: &Arc<Store>) {
         let mut dirs = self.dirs.lock();

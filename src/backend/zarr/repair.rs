@@ -5,9 +5,10 @@ use std::io;
 
 use super::companions;
 use super::ground::below;
-use super::marker::Kind;
+use super::labels;
+use super::marker::{Kind, PlateMarker};
 use super::numbering::parse_field;
-use super::store::{State, Store};
+use super::store::Store;
 use crate::backend::is_absent;
 use crate::model::{FileKind, RelPath};
 
@@ -20,22 +21,26 @@ pub(super) fn repair(store: &Store) -> io::Result<()> {
     let Some(plate) = state.marker.plate.clone().filter(|_| store.kind == Kind::Plate) else {
         return if state.entries.is_empty() { Ok(()) } else { store.put_root(&state) };
     };
-    store.put_fields_arrays(&plate, state.images.keys(), None)?;
+    store.put_fields_arrays(&plate, state.images.keys(), std::iter::empty())?;
     state.images.keys().try_for_each(|path| store.put_field(&plate, path))?;
     let wells: BTreeSet<_> = state.fields().map(|(well, _)| well).collect();
     wells.into_iter().try_for_each(|well| store.put_well(&state, well))?;
     if !state.images.is_empty() {
         store.put_root(&state)?;
     }
-    for path in strays(store, &state)? {
+    let mut strays = strays(store)?;
+    let labels = stray_labels(store, &plate, &strays)?;
+    strays.extend(labels);
+    strays.retain(|path| !state.images.contains_key(path));
+    for path in strays {
         (0..LEVELS).try_for_each(|level| prune(store, &below(&store.place(), &format!("{path}/{level}"))).map(drop))?;
         state.images.insert(path, 0);
     }
     companions::drop_unused(store, &mut state)
 }
 
-/// Groups of fields that no record uses.
-fn strays(store: &Store, state: &State) -> io::Result<Vec<String>> {
+/// Groups of fields, whoever uses them.
+fn strays(store: &Store) -> io::Result<Vec<String>> {
     let mut strays = Vec::new();
     for row in dirs(store, "")? {
         for well in dirs(store, &row)? {
@@ -43,8 +48,19 @@ fn strays(store: &Store, state: &State) -> io::Result<Vec<String>> {
             strays.extend(fields.into_iter().filter(|path| parse_field(path).is_some()));
         }
     }
-    strays.retain(|path| !state.images.contains_key(path));
     Ok(strays)
+}
+
+/// Groups of the plate's labels in fields.
+fn stray_labels(store: &Store, plate: &PlateMarker, fields: &[String]) -> io::Result<Vec<String>> {
+    let mut found = Vec::new();
+    for (field, set) in fields.iter().flat_map(|field| plate.labels.iter().map(move |set| (field, set))) {
+        let path = labels::path_of(field, &set.name);
+        if store.ground.files.tree().find(&below(&store.place(), &path))?.is_some() {
+            found.push(path);
+        }
+    }
+    Ok(found)
 }
 
 /// Paths in the store of the directories in `path` that may belong to a plate.

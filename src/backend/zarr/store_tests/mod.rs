@@ -5,6 +5,7 @@ mod commit;
 mod costs;
 mod full;
 mod images;
+mod labels;
 mod plates;
 mod shards;
 
@@ -165,7 +166,7 @@ fn subject(name: &str, bytes: &[u8]) -> Subject {
         replaces: None,
         originals: Originals::Replace,
         found: None,
-        labels: false,
+        labels: None,
     }
 }
 
