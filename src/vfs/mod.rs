@@ -30,6 +30,7 @@ mod handle;
 mod identity;
 mod inode;
 mod journal;
+mod labels;
 mod lookup;
 mod names;
 mod open;

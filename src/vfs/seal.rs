@@ -20,9 +20,9 @@ use super::rename::is_version;
 use super::report::over_record;
 use super::sealed::Sealed;
 use super::{Error, Goal, Kept, MoveError, Result, Vfs};
-use crate::backend::zarr::{Batch, LabelsOf, SealError, SealedId, Subject, Ticket};
+use crate::backend::zarr::{Batch, SealError, SealedId, Subject, Ticket};
 use crate::backend::{Access, Backend, Expected, Object, PublishError, Time, Times};
-use crate::config::{Originals, SealAs};
+use crate::config::Originals;
 use crate::model::{Attr, FileKind, Identity, RelPath, Tier, Timestamp};
 
 /// A file on its way into a store.
@@ -80,10 +80,8 @@ impl Vfs {
         self.seals.plain.read().iter().any(|under| path.starts_with(under))
     }
 
-    /// Seals files together; their bytes leave memory. With [`Goal::Clean`] it is no failure if they cannot, because
-    /// the kernel holds them. Fails with `Refused` for those that
-    /// stay as they are.
-    pub(super) fn seal_batch(&self, inodes: &[Arc<Inode>], goal: Goal, reason: Reason, wait: bool) -> Vec<Moved> {
+    /// As [`Vfs::seal_batch`], in one commit.
+    pub(super) fn seal_together(&self, inodes: &[Arc<Inode>], goal: Goal, reason: Reason, wait: bool) -> Vec<Moved> {
         // More than one is locked: only ever by trying, unless it is alone.
         let guards: Vec<_> = match inodes {
             [one] if wait => vec![Some(one.moving.lock())],
@@ -119,7 +117,8 @@ impl Vfs {
         if wait {
             for ((inode, missed), result) in inodes.iter().zip(missed).zip(&mut results) {
                 if missed {
-                    *result = self.seal_batch(std::slice::from_ref(inode), goal, reason, true).pop().unwrap_or(Ok(()));
+                    *result =
+                        self.seal_together(std::slice::from_ref(inode), goal, reason, true).pop().unwrap_or(Ok(()));
                 }
             }
         }
@@ -228,15 +227,6 @@ impl Vfs {
             names,
             labels,
         })
-    }
-
-    /// Which images a file is the labels of, if its rule says that it is labels.
-    fn labels_of(&self, path: &RelPath) -> Option<LabelsOf> {
-        let decision = self.router.decide(path);
-        let router = self.router.clone();
-        let named = router.rule(decision.rule).of.is_some();
-        let may_be = Arc::new(move |image: &RelPath| router.are_labels_of(decision.rule, image));
-        (decision.seal_as == SealAs::Labels).then_some(LabelsOf { named, may_be })
     }
 
     /// Whether what was read is still what the file is, as far as can be told before the commit.
