@@ -101,7 +101,7 @@ pub(super) fn trim_images(store: &Store, images: &[ImagePlan]) -> io::Result<()>
 }
 
 fn displays(planned: &Planned, number: usize, image: &ImagePlan) -> Vec<ChannelDisplay> {
-    let count = (image.extents.channels * image.samples).min(4096) as usize;
+    let count = (image.extents.channels.unwrap_or(1) * image.samples).min(4096) as usize;
     let mut shown = vec![ChannelDisplay::default(); count];
     for (display, said) in shown.iter_mut().zip(&image.channels).filter(|_| image.samples == 1) {
         (display.name, display.colour) = (said.name.clone(), said.colour);
@@ -116,7 +116,7 @@ fn displays(planned: &Planned, number: usize, image: &ImagePlan) -> Vec<ChannelD
 
 fn union(a: Extents, b: Extents) -> Extents {
     let larger = |a: Option<u64>, b: Option<u64>| a.map(|a| a.max(b.unwrap_or(1)));
-    Extents { time: larger(a.time, b.time), channels: a.channels.max(b.channels), depth: larger(a.depth, b.depth) }
+    Extents { time: larger(a.time, b.time), channels: larger(a.channels, b.channels), depth: larger(a.depth, b.depth) }
 }
 
 /// Time grows in doublings: a series that is written a time point at a time would rewrite every array each time.

@@ -215,12 +215,13 @@ impl PlateMarker {
 
     /// Extents of every field's arrays.
     pub fn extents(&self) -> Extents {
-        Extents { time: self.extent_t, channels: self.extent_c, depth: self.extent_z }
+        Extents { time: self.extent_t, channels: Some(self.extent_c), depth: self.extent_z }
     }
 
     /// Sets the extents.
     pub fn set_extents(&mut self, extents: Extents) {
-        (self.extent_t, self.extent_c, self.extent_z) = (extents.time, extents.channels, extents.depth);
+        (self.extent_t, self.extent_z) = (extents.time, extents.depth);
+        self.extent_c = extents.channels.unwrap_or(1);
     }
 
     /// Physical sizes.

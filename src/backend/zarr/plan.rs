@@ -114,8 +114,8 @@ impl ImagePlan {
         if let Some((_, name)) = super::labels::parse(path) {
             let set = plate.labels_named(name)?;
             (shape.dtype, shape.chunk, shape.samples) = (set.dtype()?, set.chunk(), 1);
-            // Labels are as the image is along all axes, but have one value whatever the channel.
-            (extents.channels, labels) = (1, true);
+            // Labels are as the image is along all other axes; a viewer lays them over each of its channels.
+            (extents.channels, labels) = (None, true);
         }
         let [height, width] = [shape.height, shape.width];
         let full = LevelPlan { name: 0, height, width, chunk: shape.chunk, level: Level::FULL, made_from: None };
@@ -298,7 +298,7 @@ fn complete_pyramid(image: &mut ImagePlan) {
 
 fn extents_of(axes: &[(Axis, u64)]) -> Extents {
     let extent = |wanted| axes.iter().find(|(axis, _)| *axis == wanted).map(|(_, extent)| *extent);
-    Extents { time: extent(Axis::Time), channels: extent(Axis::Channel).unwrap_or(1), depth: extent(Axis::Depth) }
+    Extents { time: extent(Axis::Time), channels: Some(extent(Axis::Channel).unwrap_or(1)), depth: extent(Axis::Depth) }
 }
 
 #[cfg(test)]
@@ -355,13 +355,13 @@ mod tests {
 
     #[test]
     fn a_plane_of_a_plate_has_one_overview() {
-        let plate = Extents { time: None, channels: 1, depth: None };
+        let plate = Extents { time: None, channels: Some(1), depth: None };
         let plane = PlaneAt { time: 0, channel: 2, depth: 0 };
         let placed = Placed { well: crate::plate::WellPosition { row: 1, column: 2 }, field: 1, plane };
         let plan =
             Plan::in_plate(&layout(vec![array(1, 1080, Role::Full(0))], &[]), placed, placed.path(), plate).unwrap();
         assert_eq!(plan.images[0].path, "B/03/1");
-        assert_eq!(plan.images[0].extents.channels, 3);
+        assert_eq!(plan.images[0].extents.channels, Some(3));
         assert_eq!(plan.images[0].levels[1].height, 270);
         assert_eq!(plan.images[0].levels[1].made_from, Some((0, 4)));
         assert_eq!(plan.arrays[0].chunk(ChunkIndex { array: 0, plane: 0, row: 0, column: 0 }), [2, 0, 0]);

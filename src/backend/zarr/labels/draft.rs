@@ -57,7 +57,7 @@ fn in_plate(labels: &Labels<'_>, mut held: Held, name: String, recognised: &Reco
         !images.contains_key(&path) && is_there(&store, &path)
     };
     let (name, new) = plate.name_labels(LabelSet::of(name, &recognised.key, channel, labels.array), taken);
-    let extents = Extents { channels: 1, ..plate.extents() };
+    let extents = Extents { channels: None, ..plate.extents() };
     state.labels_new |= new;
     let plan = Plan::in_plate(labels.layout, placed, path_of(&field, &name), extents).ok_or_else(invalid)?;
     claim(state, &mut held, labels.layout, &plan, (labels.subject, &names))?;
@@ -104,7 +104,7 @@ fn below_image(labels: &Labels<'_>, mut held: Held, image: &Image) -> Result<Opt
 fn is_free(store: &Store, state: &State, image: &Image, name: &str) -> bool {
     let path = path_of(&image.group, name);
     // Of a file that is on its way only chunks are known: one of its first plane, whatever the axes.
-    let first = (3..=5).map(|axes| chunk_path(store.version, &format!("{path}/0"), &vec![0; axes]));
+    let first = (2..=5).map(|axes| chunk_path(store.version, &format!("{path}/0"), &vec![0; axes]));
     let claimed = first.into_iter().any(|chunk| state.claims.contains_key(&hash(&chunk)));
     !claimed && !state.images.contains_key(&path) && !is_there(store, &path)
 }

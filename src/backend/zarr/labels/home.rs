@@ -146,7 +146,7 @@ impl<'a> Labels<'a> {
         let fits = [image.height, image.width] == [self.array.height, self.array.width]
             && reaches(Axis::Time, image.extents.time)
             && reaches(Axis::Depth, image.extents.depth);
-        fits.then_some(Extents { channels: 1, ..image.extents })
+        fits.then_some(Extents { channels: None, ..image.extents })
     }
 }
 
@@ -181,7 +181,7 @@ impl Shape {
         // Only with its unit is a scale a size.
         let size = |name: &str| axes.get(at(name)?)?.get("unit").and(scale.get(at(name)?)?.as_f64());
         Some(Shape {
-            extents: Extents { time: extent("t"), channels: extent("c")?, depth: extent("z") },
+            extents: Extents { time: extent("t"), channels: extent("c"), depth: extent("z") },
             height: extent("y")?,
             width: extent("x")?,
             levels: datasets.len(),

@@ -169,7 +169,7 @@ fn datasets(image: &ImageDescription<'_>) -> Vec<MultiscaleImageDataset> {
 }
 
 fn omero(image: &ImageDescription<'_>) -> Omero {
-    let count = (image.extents.channels * image.samples) as usize;
+    let count = (image.extents.channels.unwrap_or(1) * image.samples) as usize;
     let channels = (0..count).map(|index| channel(image, index, count)).collect();
     Omero { channels, other: Map::new() }
 }
@@ -204,7 +204,7 @@ mod tests {
     fn described(version: Ngff) -> Map<String, Value> {
         let image = ImageDescription {
             name: "B03",
-            extents: Extents { time: Some(2), channels: 2, depth: None },
+            extents: Extents { time: Some(2), channels: Some(2), depth: None },
             samples: 1,
             levels: &[Level::FULL, Level::of_means(4)],
             calibration: Calibration { x: Some(0.65), y: Some(0.65), z: None, t: Some(30.0) },
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn labels_are_described_as_both_versions_demand_and_keep_their_colours() {
-        let extents = Extents { time: None, channels: 1, depth: None };
+        let extents = Extents { time: None, channels: None, depth: None };
         let levels = &[Level::FULL];
         let calibration = Calibration::default();
         let image =
