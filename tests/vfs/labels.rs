@@ -96,6 +96,27 @@ fn names_of_a_mask_and_its_image_go_their_own_ways() {
 }
 
 #[test]
+fn masks_in_a_folder_of_their_own_are_labels_of_the_images_that_the_rule_names() {
+    let rules = "[[rule]]\nmatch = \"**/masks/**\"\nbackend = \"zarr\"\nas = \"labels\"\nof = \"P/P_*\"\n\
+                 [[rule]]\nmatch = \"**\"\nbackend = \"zarr\"";
+    let world = world!(rules: rules);
+    let kernel = mount(&world);
+    for dir in ["P", "P/out", "P/out/masks"] {
+        kernel.mkdir(dir, 0o755).expect("makes");
+    }
+    let mask = "P/out/masks/P_B03_s1_w1.npy";
+    kernel.write(mask, &npy(3)).expect("writes");
+    kernel.write(IMAGE, &npy(50)).expect("writes");
+    assert!(kernel.vfs.drain(&mut |_| {}, &AtomicBool::new(false)).is_empty());
+    assert_eq!(explain(&kernel, mask).1.as_deref(), Some("B/03/0/labels/masks/0"));
+    kernel.vfs.forget_stubs();
+    drop(kernel);
+    let kernel = mount(&world);
+    assert_eq!(kernel.list("P/out/masks").expect("lists").len(), 1);
+    assert_eq!(kernel.read(mask).expect("reads"), npy(3));
+}
+
+#[test]
 fn a_mask_that_is_written_again_goes_back_to_its_place() {
     let world = world!(rules: RULES);
     let kernel = with_mask(&world);

@@ -115,13 +115,15 @@ impl Registry {
         dir: &RelPath,
         rank: impl Fn(&Store) -> Option<(usize, T)>,
     ) -> io::Result<Option<(Arc<Store>, T)>> {
-        let mut dirs = self.dirs.lock();
-        let stores = self.refresh(&mut dirs, dir)?.into_iter().filter(|store| !store.is_gone());
-        let ranked = stores.filter_map(|store| rank(&store).map(|(rank, found)| (rank, store, found)));
-        Ok(ranked.min_by_key(|(rank, ..)| *rank).map(|(_, store, found)| {
-            store.reserved.fetch_add(1, Ordering::AcqRel);
-            (store, found)
-        }))
+        let ranked =
+            self.list(dir)?.into_iter().filter_map(|store| rank(&store).map(|(rank, found)| (rank, store, found)));
+        let Some((_, store, found)) = ranked.min_by_key(|(rank, ..)| *rank) else { return Ok(None) };
+        let _dirs = self.dirs.lock();
+        if store.is_gone() {
+            return Ok(None);
+        }
+        store.reserved.fetch_add(1, Ordering::AcqRel);
+        Ok(Some((store, found)))
     }
 
     /// Forgets a store that is not on disk and that nobody plans a file for.

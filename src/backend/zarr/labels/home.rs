@@ -1,4 +1,4 @@
-//! The image that a file of labels belongs to: in the same directory, by its name; in the directory above only where
+//! The image that a file of labels belongs to: in the same directory, by its name; in the directories above only where
 //! the rule says which images it means.
 
 use std::io;
@@ -63,11 +63,13 @@ impl<'a> Labels<'a> {
         self.axes.iter().find(|(axis, _)| *axis == wanted).map_or(1, |(_, extent)| *extent)
     }
 
-    /// The directories in which the image may be: `base`, and the one above with the name of `base` in it.
+    /// The directories in which the image may be: `base`, and those above it, for labels that are called as the folder
+    /// that they are in.
     fn dirs(&self, base: &RelPath) -> Vec<(RelPath, Option<String>)> {
-        let above = base.split().filter(|_| self.of.named);
-        let above = above.map(|(dir, folder)| (dir, Some(folder.to_string_lossy().into_owned())));
-        std::iter::once((base.clone(), None)).chain(above).collect()
+        let folder = base.split().map(|(_, name)| name.to_string_lossy().into_owned());
+        let parent = |dir: &RelPath| dir.split().map(|(above, _)| above);
+        let above = std::iter::successors(parent(base), parent).filter(|_| self.of.named);
+        std::iter::once((base.clone(), None)).chain(above.map(|dir| (dir, folder.clone()))).collect()
     }
 
     /// The plate whose planes it is the labels of, with the file reserved in it, and what the labels are called.

@@ -268,8 +268,11 @@ fn masks_in_a_folder_of_their_own_are_labels_where_the_rule_names_the_images() {
     let name = "P/masks/P_B03_s1_w1.tif";
     room.seal_labels_of(name, &mask(1, 16), "P/P_B03").unwrap();
     assert_eq!(room.array_of(name), format!("{STORE}/B/03/0/labels/masks/0"));
+    room.seal_labels_of("P/out/cells/P_B03_s1_w1.tif", &mask(2, 16), "P/P_B03").unwrap();
+    assert_eq!(room.ome(&format!("{STORE}/B/03/0/labels"))["labels"], json!(["masks", "cells"]));
     let room = room.again();
     assert!(room.read_name(name) == mask(1, 16));
+    assert_eq!(room.names("P").len(), 3);
 }
 
 #[test]
