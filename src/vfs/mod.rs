@@ -34,9 +34,11 @@ mod labels;
 mod lookup;
 mod names;
 mod open;
+mod partial;
 mod publish;
 mod records;
 mod recover;
+mod remembered;
 mod rename;
 mod report;
 mod seal;
@@ -45,6 +47,7 @@ mod settle;
 mod shadow;
 mod stubs;
 mod unseal;
+mod unseal_part;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -102,6 +105,8 @@ pub struct Parts {
     pub read_only: bool,
     /// The memory tier may end with a login session or a job: what is dirty comes home soon.
     pub short_lived: bool,
+    /// A sealed file of at least this many bytes is unsealed in part when somebody writes to it.
+    pub unseal_in_part_from: u64,
     /// Called when memory is short, from the thread of the request: must return at once.
     pub on_short: Box<dyn Fn() + Send + Sync>,
 }
@@ -126,6 +131,7 @@ pub struct Vfs {
     disk_leases: bool,
     read_only: bool,
     short_lived: bool,
+    unseal_in_part_from: u64,
     draining: AtomicBool,
     root: Arc<Inode>,
     on_short: Box<dyn Fn() + Send + Sync>,
@@ -215,6 +221,7 @@ impl Vfs {
             disk_leases,
             read_only: parts.read_only,
             short_lived: parts.short_lived,
+            unseal_in_part_from: parts.unseal_in_part_from,
             draining: AtomicBool::new(false),
             root,
             on_short: parts.on_short,
