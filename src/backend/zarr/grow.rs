@@ -17,22 +17,7 @@ use crate::plate::WellPosition;
 pub(super) fn prepare_plate(store: &Store, state: &mut State, files: &[(Ticket, Planned)]) -> io::Result<()> {
     let Some(before) = state.marker.plate.clone() else { return Err(io::ErrorKind::InvalidData.into()) };
     let mut plate = before.clone();
-    let mut fresh: BTreeMap<String, WellPosition> = BTreeMap::new();
-    let mut needed = before.extents();
-    for (_, planned) in files {
-        let (Some(placed), Some(image)) = (planned.placed, planned.plan.images.first()) else { continue };
-        needed = union(needed, image.extents);
-        plate.hold(placed.well);
-        if labels::parse(&image.path).is_none() {
-            state.windows_moved |= learn(&mut plate, planned, image, placed.plane.channel);
-        } else if !state.images.contains_key(&placed.path()) {
-            // Labels need the group of their image, whether it has planes yet or not.
-            fresh.insert(placed.path(), placed.well);
-        }
-        if !state.images.contains_key(&image.path) {
-            fresh.insert(image.path.clone(), placed.well);
-        }
-    }
+    let (needed, mut fresh) = take_up(&mut plate, state, files);
     let first = state.images.is_empty();
     if !fresh.is_empty() {
         fresh.extend(companions::lacking(state, &fresh));
@@ -67,6 +52,30 @@ pub(super) fn prepare_plate(store: &Store, state: &mut State, files: &[(Ticket, 
     let wells: BTreeSet<_> = fresh.values().copied().collect();
     wells.into_iter().try_for_each(|well| store.put_well(state, well))?;
     if fresh.is_empty() && !larger { Ok(()) } else { store.put_root(state) }
+}
+
+/// Takes over what the files say of their plate: the extents that it needs, and groups that are not there yet.
+fn take_up(
+    plate: &mut PlateMarker,
+    state: &mut State,
+    files: &[(Ticket, Planned)],
+) -> (Extents, BTreeMap<String, WellPosition>) {
+    let (mut needed, mut fresh) = (plate.extents(), BTreeMap::new());
+    for (_, planned) in files {
+        let (Some(placed), Some(image)) = (planned.placed, planned.plan.images.first()) else { continue };
+        needed = union(needed, image.extents);
+        plate.hold(placed.well);
+        if labels::parse(&image.path).is_none() {
+            state.windows_moved |= learn(plate, planned, image, placed.plane.channel);
+        } else if !state.images.contains_key(&placed.path()) {
+            // Labels need the group of their image, whether it has planes yet or not.
+            fresh.insert(placed.path(), placed.well);
+        }
+        if !state.images.contains_key(&image.path) {
+            fresh.insert(image.path.clone(), placed.well);
+        }
+    }
+    (needed, fresh)
 }
 
 /// Takes over what an image says of its plate; whether display windows changed.
