@@ -14,6 +14,8 @@ use crate::view::{Array, Dtype};
 pub(in super::super) struct LabelSet {
     /// Name of the group.
     pub name: String,
+    /// What it would be called if nothing else were.
+    word: String,
     convention: String,
     prefix: String,
     suffix: String,
@@ -30,6 +32,7 @@ impl LabelSet {
     /// That of files with the names of `key`, of channel `channel`, whose planes are like `array`.
     pub fn of(name: String, key: &PlateKey, channel: u64, array: &Array) -> LabelSet {
         LabelSet {
+            word: name.clone(),
             name,
             convention: key.convention.clone(),
             prefix: key.prefix.clone(),
@@ -90,6 +93,7 @@ impl PlateMarker {
         }
         self.labels.push(LabelSet {
             name: name.to_owned(),
+            word: String::new(),
             convention: String::new(),
             prefix: String::new(),
             suffix: String::new(),
