@@ -117,6 +117,8 @@ pub enum Reason {
     Sealed,
     /// A sealed file that somebody writes to.
     Unsealed,
+    /// It is read again and again, or somebody walks towards it.
+    Promoted,
 }
 
 /// A file, directory, link or special file.
@@ -242,7 +244,7 @@ impl Inode {
     /// Why the bytes are where they are.
     pub fn reason(&self) -> Reason {
         use Reason::*;
-        const ALL: [Reason; 14] = [
+        const ALL: [Reason; 15] = [
             Found,
             Rule,
             PressureAtCreate,
@@ -257,6 +259,7 @@ impl Inode {
             NoMemoryTier,
             Sealed,
             Unsealed,
+            Promoted,
         ];
         ALL[usize::from(self.reason.load(Ordering::Relaxed)) % ALL.len()]
     }

@@ -27,6 +27,7 @@ mod error;
 mod evict;
 mod gauge;
 mod handle;
+mod heat;
 mod identity;
 mod inode;
 mod journal;
@@ -35,6 +36,7 @@ mod lookup;
 mod names;
 mod open;
 mod partial;
+mod promote;
 mod publish;
 mod records;
 mod recover;
@@ -67,6 +69,7 @@ pub use identity::{ROOT, VIRTUAL};
 pub use inode::{Inode, Reason};
 pub use names::Creator;
 pub use open::{OpenFlags, Opened, Serve};
+pub use promote::{OnRead, Promoted, Read};
 pub use recover::Recovered;
 pub use rename::RenameMode;
 pub use report::{Explained, Failure, Figures};
@@ -79,6 +82,7 @@ use handle::Handles;
 use identity::{Identities, Place};
 use inode::InodeTable;
 use journal::Journal;
+use promote::Promotion;
 
 /// The name that the daemon keeps for itself at the top of a workspace, and that the mount fills with status files.
 pub const OWN_DIR: &str = ".scopefs";
@@ -107,6 +111,8 @@ pub struct Parts {
     pub short_lived: bool,
     /// A sealed file of at least this many bytes is unsealed in part when somebody writes to it.
     pub unseal_in_part_from: u64,
+    /// Called when the last reader of a file has closed it: must return at once.
+    pub on_read: OnRead,
     /// Called when memory is short, from the thread of the request: must return at once.
     pub on_short: Box<dyn Fn() + Send + Sync>,
 }
@@ -135,6 +141,7 @@ pub struct Vfs {
     draining: AtomicBool,
     root: Arc<Inode>,
     on_short: Box<dyn Fn() + Send + Sync>,
+    promotion: Promotion,
     counters: Counters,
     failures: Mutex<Vec<Failure>>,
     conflicts: Mutex<Vec<RelPath>>,
@@ -225,6 +232,7 @@ impl Vfs {
             draining: AtomicBool::new(false),
             root,
             on_short: parts.on_short,
+            promotion: Promotion::new(parts.on_read),
             counters: Counters::default(),
             failures: Mutex::new(Vec::new()),
             conflicts: Mutex::new(Vec::new()),

@@ -345,5 +345,6 @@ fn why(reason: Reason) -> &'static str {
         Reason::NoMemoryTier => "on disk because this mount has no memory tier",
         Reason::Sealed => "sealed when it came to rest",
         Reason::Unsealed => "was sealed, and somebody writes to it",
+        Reason::Promoted => "a copy, because it is read again and again, or somebody walks towards it",
     }
 }

@@ -143,6 +143,7 @@ impl World {
             read_only: false,
             short_lived: false,
             unseal_in_part_from: self.setup.unseal_in_part_from,
+            on_read: Box::new(|_| {}),
             on_short: Box::new(|| {}),
         })
         .expect("the file system is built")

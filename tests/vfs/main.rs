@@ -3,6 +3,7 @@
 mod labels;
 mod moves;
 mod names;
+mod promotion;
 mod restart;
 mod sealing;
 mod sealing_crash;
