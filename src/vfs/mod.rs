@@ -31,6 +31,7 @@ mod heat;
 mod identity;
 mod inode;
 mod journal;
+mod labels;
 mod lookup;
 mod names;
 mod open;
@@ -125,7 +126,7 @@ pub struct Vfs {
     stores: Option<Box<dyn Stores>>,
     show_stores: bool,
     seals: SealTables,
-    router: Router,
+    router: Arc<Router>,
     inodes: InodeTable,
     identities: Identities,
     journal: Option<Journal>,
@@ -217,7 +218,7 @@ impl Vfs {
             stores: parts.stores,
             show_stores: parts.show_stores,
             seals: SealTables::default(),
-            router: parts.router,
+            router: Arc::new(parts.router),
             inodes,
             identities: Identities::new(place),
             journal,
