@@ -179,6 +179,7 @@ impl Vfs {
             done.of_bytes += size;
             files.push((inode, path, size));
         }
+        self.images_first(&mut files, |(inode, ..)| inode);
         let mut failed = Vec::new();
         for batch in files.chunks(super::evict::BATCH) {
             if stop.load(Ordering::Relaxed) {
@@ -241,12 +242,13 @@ impl Vfs {
     /// happens to the file.
     pub fn write_behind(&self, latest: Duration) -> usize {
         let now = self.now();
-        let due: Vec<Arc<Inode>> = self
+        let mut due: Vec<Arc<Inode>> = self
             .inodes
             .residents()
             .into_iter()
             .filter(|inode| inode.is_dirty() && self.is_due(inode, now, latest))
             .collect();
+        self.images_first(&mut due, |inode| inode);
         let mut done = 0;
         for batch in due.chunks(super::evict::BATCH) {
             let results = self.send_home(batch, Goal::Clean, Reason::Rule, false);
@@ -265,9 +267,10 @@ impl Vfs {
         let idle = if self.short_lived { idle.min(SOON) } else { idle };
         let ago = |at: u64| Duration::from_millis(now.saturating_sub(at));
         if decision.home == Tier::Zarr && !self.is_refused(inode) && self.stores.is_some() {
-            // It is sealed when it has rested; one that is written again and again goes home after this long all the same,
-            // and as a plain file only if it is open.
-            return ago(inode.dirty_since.load(Ordering::Relaxed)) >= latest;
+            // It is sealed when it has rested. One that is written again and again is sealed at a moment at which nobody
+            // has it open, and goes home as a plain file only if there was none for too long.
+            let age = ago(inode.dirty_since.load(Ordering::Relaxed));
+            return age >= latest || (age >= latest / 2 && inode.opens.lock().writers == 0);
         }
         ago(inode.changed.load(Ordering::Relaxed)) >= idle || ago(inode.dirty_since.load(Ordering::Relaxed)) >= latest
     }

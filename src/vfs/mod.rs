@@ -33,6 +33,7 @@ mod heat;
 mod identity;
 mod inode;
 mod journal;
+mod labels;
 mod lookup;
 mod names;
 mod open;
@@ -133,7 +134,7 @@ pub struct Vfs {
     stores: Option<Box<dyn Stores>>,
     show_stores: bool,
     seals: SealTables,
-    router: Router,
+    router: Arc<Router>,
     inodes: InodeTable,
     identities: Identities,
     journal: Option<Journal>,
@@ -229,7 +230,7 @@ impl Vfs {
             stores: parts.stores,
             show_stores: parts.show_stores,
             seals: SealTables::default(),
-            router: parts.router,
+            router: Arc::new(parts.router),
             inodes,
             identities: Identities::new(place),
             journal,

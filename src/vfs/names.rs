@@ -159,7 +159,7 @@ impl Vfs {
         if self.memory.is_none() {
             return Start::Disk(Reason::NoMemoryTier);
         }
-        if self.router.decide(path).start != Tier::Memory {
+        if self.router.decide(path).start != Tier::Memory || self.is_in_store(path) {
             return Start::Disk(Reason::Rule);
         }
         if flags.sync {

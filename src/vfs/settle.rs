@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::inode::{Inode, Reason};
 use super::journal::Record;
+use super::open::wait_for_writers;
 use super::{Error, Goal, MoveError, OWN_DIR, Progress, Result, Vfs};
 use crate::backend::zarr::Within;
 use crate::model::{FileKind, RelPath, Tier};
@@ -14,6 +15,8 @@ use crate::model::{FileKind, RelPath, Tier};
 const BATCH: usize = 64;
 /// However often a writer comes back, a file is sealed after this much rest.
 const REST_MOST: Duration = Duration::from_secs(3600);
+/// Writing a file of so many bytes twice is worth a moment's wait.
+const LARGE: u64 = 8 << 20;
 /// What is part of the name of every store.
 const STORE_SUFFIX: &[u8] = b".ome.zarr";
 
@@ -64,6 +67,9 @@ impl Vfs {
     }
 
     fn way_home(&self, inode: &Inode) -> Way {
+        if self.is_large_image_to_be(inode) {
+            wait_for_writers(inode);
+        }
         let _names = self.namespace.read();
         if inode.is_sealed() && !inode.is_dirty() {
             Way::Drop
@@ -72,6 +78,13 @@ impl Vfs {
         } else {
             Way::Disk
         }
+    }
+
+    /// Whether a file would be sealed, and writing it to disk as it is would be dear.
+    fn is_large_image_to_be(&self, inode: &Inode) -> bool {
+        let _names = self.namespace.read();
+        let large = self.attr(inode).is_ok_and(|attr| attr.size >= LARGE);
+        large && self.wants_seal(inode)
     }
 
     fn drop_copy_of_sealed(&self, inode: &Arc<Inode>, goal: Goal, wait: bool) -> Moved {
@@ -94,6 +107,7 @@ impl Vfs {
         let mut due: Vec<Arc<Inode>> = self.inodes.residents();
         due.extend(self.seals.waiting.iter().map(|entry| entry.value().clone()));
         due.retain(|inode| !inode.is_absent() && self.is_rested(inode, now));
+        self.images_first(&mut due, |inode| inode);
         let mut sealed = 0;
         for batch in due.chunks(BATCH) {
             let results = self.seal_batch(batch, Goal::Clean, Reason::Sealed, false);
@@ -125,7 +139,7 @@ impl Vfs {
 
     /// Seals everything at and below `under` that waits on disk for it. `true` entries failed for want of room.
     pub(super) fn seal_waiting(&self, under: &RelPath) {
-        let due: Vec<Arc<Inode>> = self
+        let mut due: Vec<Arc<Inode>> = self
             .seals
             .waiting
             .iter()
@@ -135,6 +149,7 @@ impl Vfs {
                 inode.is_below(under) && self.wants_seal(inode) && inode.opens.lock().writers == 0
             })
             .collect();
+        self.images_first(&mut due, |inode| inode);
         for batch in due.chunks(BATCH) {
             for (inode, result) in batch.iter().zip(self.seal_batch(batch, Goal::Clean, Reason::Sealed, true)) {
                 if let Err(e) = result {
@@ -302,6 +317,12 @@ impl Vfs {
     /// Whether a directory is one of our stores, which listings leave out.
     pub(super) fn is_hidden(&self, path: &RelPath, kind: FileKind) -> bool {
         kind == FileKind::Directory && !self.show_stores && self.within_store(path) == Within::Store
+    }
+
+    /// Whether a file is somebody else's in one of our stores: it goes to disk at once, where commits look at what others
+    /// noted.
+    pub(super) fn is_in_store(&self, path: &RelPath) -> bool {
+        self.within_store(path) != Within::Outside
     }
 
     fn within_store(&self, path: &RelPath) -> Within {

@@ -17,6 +17,7 @@ mod due;
 pub mod files;
 mod ground;
 mod grow;
+mod labels;
 mod left;
 mod level;
 mod marker;
@@ -56,6 +57,6 @@ mod within;
 
 pub use backend::Zarr;
 pub use stores::{
-    Batch, SealError, SealedEntry, SealedFile, SealedId, StoreFigures, StoreTotal, StoredAt, Stores, Subject, Ticket,
-    Within,
+    Batch, LabelsOf, SealError, SealedEntry, SealedFile, SealedId, StoreFigures, StoreTotal, StoredAt, Stores, Subject,
+    Ticket, Within,
 };
