@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub use super::advise::AdviseArgs;
+pub use super::find::FindArgs;
 use crate::model::Tier;
 
 const EXAMPLES: &str = "\
@@ -12,6 +14,8 @@ Examples:
   scopefs mount /data/screen /mnt/screen -c screen.toml --memory-limit 16GiB
   scopefs status /mnt/screen --watch         watch memory fill and be relieved
   scopefs explain /mnt/screen/results/*.tif  where each file is, and why
+  scopefs find --state dirty                 what is still only in memory?
+  scopefs advise /mnt/screen                 what would have saved time or space?
   scopefs sync /mnt/screen/results           return when these are durable
   scopefs unmount /mnt/screen                bring everything to disk, then unmount
   scopefs check /data/screen                 unmounted: is every sealed image sound?
@@ -40,6 +44,10 @@ pub enum Command {
     Status(StatusArgs),
     /// Show for each file its rule, tier and state, where its bytes are, and why
     Explain(ExplainArgs),
+    /// List the files in a tier or state, of a size, an age, a rule or a dataset; or the largest stores
+    Find(Box<FindArgs>),
+    /// Say which rule, limit or threshold would have saved time or space so far
+    Advise(AdviseArgs),
     /// Bring files to another tier, or back
     Migrate(MigrateArgs),
     /// Return when files are durable on disk

@@ -1,5 +1,6 @@
 //! The command line: what a person types, and where all rooms are put together.
 
+mod advise;
 mod args;
 mod ask;
 mod busy;
@@ -8,6 +9,7 @@ mod config;
 mod explain;
 mod export;
 mod failure;
+mod find;
 mod locate;
 mod migrate;
 mod mount;
@@ -67,6 +69,8 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Unmount(args) => unmount::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Status(args) => status::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Explain(args) => explain::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Find(args) => find::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Advise(args) => advise::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Migrate(args) => migrate::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Sync(args) => sync::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check::run(&args).map(|()| ExitCode::SUCCESS),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::status::{self, Amount, Explained, Status, Stored, Tiers};
 use super::{Counts, Event, FileError, Outcome, Progress, Reply, Request, WirePath};
+use super::{advise, find};
 use crate::model::{RelPath, Tier};
 use crate::pressure::{MemoryProbe, pressure};
 use crate::vfs::{self, MoveError, Vfs};
@@ -29,6 +30,8 @@ impl Answers {
             Request::Status => Reply::Done(Outcome::Status(Box::new(self.status()))),
             Request::Explain { paths } => self.explain(&paths),
             Request::Migrate { paths, to, dry_run } => self.migrate(&paths, to, dry_run, events),
+            Request::Find(query) => find::answer(&self.vfs, &self.facts, &query, events),
+            Request::Advise => Reply::Done(Outcome::Advice(advise::advice(&self.vfs))),
             Request::Sync { paths } => self.sync(&paths, events),
             Request::Unmount { .. } => Reply::failed("this mount cannot be ended from here"),
         }
@@ -216,15 +219,15 @@ pub fn failures(failed: &[(RelPath, MoveError)]) -> Vec<FileError> {
     failed.iter().map(|(path, e)| move_error(&wire(path), Tier::Memory, e)).collect()
 }
 
-fn wire(path: &RelPath) -> WirePath {
+pub(super) fn wire(path: &RelPath) -> WirePath {
     path.as_path().to_owned().into()
 }
 
-fn relative(path: &WirePath) -> Result<RelPath, FileError> {
+pub(super) fn relative(path: &WirePath) -> Result<RelPath, FileError> {
     RelPath::from_path(path.as_path()).ok_or_else(|| error(path, None, "not a path inside the mount"))
 }
 
-fn error(path: &WirePath, tier: Option<Tier>, cause: &str) -> FileError {
+pub(super) fn error(path: &WirePath, tier: Option<Tier>, cause: &str) -> FileError {
     FileError { path: path.clone(), tier, cause: cause.to_owned(), remedy: None }
 }
 

@@ -4,16 +4,20 @@
 //! again: the same user, or root. A client writes one [`Request`] a line; the daemon answers with any number of
 //! [`Event`]s and then one [`Reply`], each a line. A connection carries any number of requests, one after the other.
 
+mod advise;
 mod answers;
 mod client;
+mod find;
 mod metrics;
 mod protocol;
 mod server;
 pub mod status;
 mod wire_path;
 
+pub use advise::{Advice, Advised};
 pub use answers::{Answers, conflicts, failures, progress_of, status_of};
 pub use client::{Client, ClientError};
+pub use find::{Find, FoundAll, FoundFile, FoundStore, FoundStores, Order};
 pub use metrics::metrics;
 pub use protocol::{Answer, Counts, Event, FileError, Outcome, Progress, Reply, Request};
 pub use server::{MAX_CONNECTIONS, Server, Service};

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::advise::Advice;
+use super::find::{Find, FoundAll, FoundFile, FoundStores};
 use super::status::{Explained, Status};
 use super::wire_path::WirePath;
 use crate::model::Tier;
@@ -28,6 +30,10 @@ pub enum Request {
         /// Only count what would be moved.
         dry_run: bool,
     },
+    /// The files, or the stores, that are asked for.
+    Find(Box<Find>),
+    /// What the daemon has seen that another configuration would have spared.
+    Advise,
     /// Returns when all files at and below the paths are durable.
     Sync {
         /// Files and directories; none means everything.
@@ -50,6 +56,8 @@ pub enum Event {
     Progress(Progress),
     /// Something a person should know.
     Message(String),
+    /// Some of the files that [`Request::Find`] asks for.
+    Found(Vec<FoundFile>),
 }
 
 /// How far a long task is; totals may still grow.
@@ -92,6 +100,12 @@ pub enum Outcome {
     Status(Box<Status>),
     /// To [`Request::Explain`], in the order of the paths.
     Explained(Vec<Explained>),
+    /// To [`Request::Find`]: the files came before.
+    Found(FoundAll),
+    /// To [`Request::Find`] for stores.
+    Stores(FoundStores),
+    /// To [`Request::Advise`].
+    Advice(Advice),
     /// To all others: what was brought elsewhere.
     Moved(Counts),
 }

@@ -70,6 +70,19 @@ impl State {
     }
 }
 
+impl FromStr for State {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<State, String> {
+        match word {
+            "dirty" => Ok(State::Dirty),
+            "clean" => Ok(State::Clean),
+            "sealed" => Ok(State::Sealed),
+            _ => Err(format!("'{word}' is no state; the states are dirty, clean and sealed")),
+        }
+    }
+}
+
 /// What `fsync` and `close` promise for a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -1,6 +1,31 @@
 //! One glob over raw bytes; the only place that knows `globset`.
 
+use std::os::unix::ffi::OsStrExt;
+
 use globset::{Candidate, ErrorKind, GlobBuilder, GlobMatcher};
+
+use crate::model::RelPath;
+
+/// A glob that somebody asks for: on a file's name or, if it has a slash in it, on its path.
+#[derive(Debug, Clone)]
+pub struct NameGlob {
+    pattern: Pattern,
+    whole: bool,
+}
+
+impl NameGlob {
+    /// Compiles it; the error says what is wrong and how to write it.
+    pub fn new(glob: &str) -> Result<NameGlob, String> {
+        Ok(NameGlob { pattern: Pattern::new(glob)?, whole: glob.contains('/') })
+    }
+
+    /// Whether the file at `path` is asked for.
+    pub fn matches(&self, path: &RelPath) -> bool {
+        let name = path.components().last().map(OsStrExt::as_bytes);
+        let subject = if self.whole { path.as_bytes() } else { name.unwrap_or_default() };
+        self.pattern.matches(&Subject::new(subject))
+    }
+}
 
 /// A compiled glob.
 #[derive(Debug, Clone)]

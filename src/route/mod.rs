@@ -8,6 +8,7 @@
 //! literally. Matching is case-sensitive, as the file system is. The first rule that matches decides; where none does,
 //! the built-in rule `default` (backend `auto`) does.
 
+mod dataset;
 mod error;
 mod explain;
 mod glob;
@@ -18,6 +19,7 @@ use std::path::Path;
 use std::time::Duration;
 
 pub use error::RouteError;
+pub use glob::NameGlob;
 
 use crate::config::{Config, ConfigErrors, Originals, PlatePattern, Problem, Rule, SealAs, nearest, read_text};
 use crate::model::{Durability, OnUnmount, RelPath, Tier};
@@ -85,6 +87,7 @@ pub struct Router {
 struct Compiled {
     pattern: Pattern,
     of: Option<Pattern>,
+    dataset: Option<Pattern>,
     decision: Decision,
     view: RuleView,
 }
@@ -176,13 +179,20 @@ impl Compiled {
         let name = format!("rule {} '{}'", id.0 + 1, rule.pattern.escape_debug());
         // One that is not well formed was reported: this router is used by nobody.
         let of = rule.of.as_ref().and_then(|of| Pattern::new(of).ok());
-        Compiled { pattern, of, decision: decision(id, rule, config), view: view(name, rule) }
+        let dataset = rule.dataset.as_ref().and_then(|dataset| Pattern::new(dataset).ok());
+        Compiled { pattern, of, dataset, decision: decision(id, rule, config), view: view(name, rule) }
     }
 
     fn built_in(id: RuleId, config: &Config) -> Compiled {
         let rule = Rule::default();
         let view = view("default".to_string(), &rule);
-        Compiled { pattern: Pattern::everything(), of: None, decision: decision(id, &rule, config), view }
+        Compiled {
+            pattern: Pattern::everything(),
+            of: None,
+            dataset: None,
+            decision: decision(id, &rule, config),
+            view,
+        }
     }
 }
 

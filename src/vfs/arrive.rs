@@ -126,12 +126,13 @@ impl Vfs {
         copy_attributes(source, &disk, &object)?;
         let over: Identity = disk.identity();
         let shown = self.identities.ctime(content.place, disk.ctime);
-        let memory_ino = object.stat()?.ino;
+        let made = object.stat()?;
+        let memory_ino = made.ino;
         self.note(&over_record(memory_ino, &dentry.parent, &dentry.name, Some(over)))?;
         // Known before it can be found: whoever finds the name in the mirror, or looked there a moment too early and
         // finds the disk file, must come to this inode and to no other.
         inode.add_name(&dentry.parent, &dentry.name, Some(over));
-        self.inodes.settle(memory_ino, inode.clone());
+        self.inodes.settle(memory_ino, inode.clone(), made.size);
         self.identities.moved(inode.ino, content.place, disk.ctime, shown);
         let published = match self.memory()?.publish(staged, &path, Expected::Absent) {
             Ok(attr) => Ok(attr),

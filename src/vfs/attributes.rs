@@ -92,6 +92,7 @@ impl Vfs {
             self.unseal_to_write(&inode, size == 0)?;
         }
         let _names = self.namespace.read();
+        self.touch(&inode);
         {
             let _opens = inode.opens.lock();
             if let Some(size) = changes.size {

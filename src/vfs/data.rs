@@ -121,7 +121,9 @@ impl Vfs {
                     match done {
                         // The tmpfs has an end of its own, which others may have reached first.
                         Err(Error::Io(e)) if e.raw_os_error() == Some(libc::ENOSPC) && !last_resort => {}
-                        done => return done,
+                        Ok(()) if range.end <= inode.length() => return Ok(()),
+                        Ok(()) => return Ok(self.inodes.census.measure(inode, || object.size())?),
+                        failed => return failed,
                     }
                 }
                 Room::MemoryShort => {}
@@ -197,6 +199,9 @@ impl Vfs {
         self.mark_dirty(inode, content.place);
         object.set_size(size)?;
         note_change(&content, before.min(size)..before.max(size));
+        if content.place.tier == Tier::Memory {
+            self.inodes.census.measure(inode, || object.size())?;
+        }
         self.note_size(&content, size)
     }
 
@@ -206,12 +211,14 @@ impl Vfs {
             return;
         }
         let now = self.now();
-        inode.changed.store(now, Ordering::Relaxed);
+        let before = inode.changed.swap(now, Ordering::Relaxed);
         inode.seal_is_current.store(false, Ordering::Release);
         if inode.dirty.swap(true, Ordering::AcqRel) {
             return;
         }
         inode.dirty_since.store(now, Ordering::Relaxed);
+        self.inodes.census.recount(inode);
+        self.saw_change(inode, before);
         self.uncount_clean(inode);
         // Should the record be missing after a kill, recovery still sees that the times differ.
         if let Err(e) = self.note(&super::journal::Record::Dirty { memory: place.ino }) {

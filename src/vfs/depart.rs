@@ -311,6 +311,7 @@ impl Vfs {
         let attr = self.publish(inode, staged, &memory, &dentries)?;
         self.counters.materialized_files.fetch_add(1, Ordering::Relaxed);
         self.counters.materialized_bytes.fetch_add(memory.size, Ordering::Relaxed);
+        self.saw_home(inode, memory.size, reason);
         self.mended(inode);
         if goal == Goal::Clean {
             self.identities.moved(inode.ino, Place::of(Tier::Disk, &attr), attr.ctime, shown);
@@ -320,6 +321,7 @@ impl Vfs {
         let record = self.arrive_on_disk(inode, &mut content, &attr, shown, open);
         inode.set_reason(reason);
         drop(content);
+        self.saw_leave(inode, memory.size, reason);
         Ok(self.leave_memory(inode, memory.ino, record.map(|sealed| sealed.id))?)
     }
 
@@ -372,6 +374,7 @@ impl Vfs {
         }
         self.refresh_clean(inode, memory.identity(), disk.identity())?;
         inode.dirty.store(false, Ordering::Release);
+        self.inodes.census.recount(inode);
         self.count_clean(inode, memory.blocks * 512);
         Ok(())
     }

@@ -65,6 +65,7 @@ impl Vfs {
                 Ok(()) => {
                     relief.files += 1;
                     relief.bytes += candidate.bytes;
+                    self.saw_evicted(&candidate.inode, candidate.bytes);
                     self.wait_on_disk_if_there(&candidate.inode);
                     self.let_go(candidate.inode);
                 }

@@ -84,6 +84,11 @@ impl Handles {
         self.dirs.remove(&fh.0).map(|(_, handle)| handle)
     }
 
+    /// Files that are open for writing.
+    pub fn writers(&self) -> Vec<Arc<Inode>> {
+        self.files.iter().filter(|handle| handle.write).map(|handle| handle.inode.clone()).collect()
+    }
+
     pub fn count(&self) -> usize {
         self.files.len()
     }

@@ -1,8 +1,8 @@
 //! Inodes and the names that lead to them.
 
 use std::ffi::OsStr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use dashmap::DashMap;
@@ -10,9 +10,11 @@ use dashmap::mapref::entry::Entry;
 use parking_lot::{Condvar, Mutex, RwLock};
 use smallvec::SmallVec;
 
+use super::census::{Census, Counted};
 use super::delta::Delta;
 use super::identity::Place;
 use super::sealed::Sealed;
+use super::seen::Tally;
 use crate::backend::{Node, Object};
 use crate::model::{Attr, FileKind, Identity, Name, RelPath, Tier};
 
@@ -142,6 +144,20 @@ pub struct Inode {
     pub(crate) clean_bytes: AtomicU64,
     /// Memory holds what the home does not.
     pub(crate) dirty: AtomicBool,
+    /// Bytes of it that were written to disk or sealed, all in all.
+    pub(crate) brought_home: AtomicU64,
+    /// It was last written to disk because it had been idle.
+    pub(crate) written_behind: AtomicBool,
+    /// How often it was opened for reading on disk.
+    pub(crate) opened: AtomicU32,
+    /// Where what happens to it is counted, once something has.
+    pub(crate) tally: OnceLock<Arc<Tally>>,
+    /// It has a name in the mirror tree.
+    pub(crate) resident: AtomicBool,
+    /// Length of a file in memory, in bytes.
+    pub(crate) size: AtomicU64,
+    /// A leaf: how the census counts it.
+    pub(crate) counted: Mutex<Counted>,
     /// The bytes are only in a store; what stands in memory is a name with attributes. Changed under `content`.
     pub(crate) absent: AtomicBool,
     /// Some of its bytes are only in a store, others perhaps only in memory. Changed under `content`.
@@ -187,6 +203,13 @@ impl Inode {
             writer_gap: AtomicU64::new(0),
             clean_bytes: AtomicU64::new(0),
             dirty: AtomicBool::new(false),
+            brought_home: AtomicU64::new(0),
+            written_behind: AtomicBool::new(false),
+            opened: AtomicU32::new(0),
+            tally: OnceLock::new(),
+            resident: AtomicBool::new(false),
+            size: AtomicU64::new(0),
+            counted: Mutex::default(),
             absent: AtomicBool::new(false),
             partial: AtomicBool::new(false),
             seal_is_current: AtomicBool::new(false),
@@ -316,6 +339,8 @@ pub(crate) struct InodeTable {
     by_ino: DashMap<u64, Arc<Inode>>,
     /// Files in memory, by their inode number in the tmpfs.
     resident: DashMap<u64, Arc<Inode>>,
+    /// Of these, which are dirty.
+    pub census: Census,
 }
 
 impl InodeTable {
@@ -374,14 +399,20 @@ impl InodeTable {
         self.resident.get(&memory_ino).map(|inode| inode.clone())
     }
 
-    /// Notes that `inode` is in memory.
-    pub fn settle(&self, memory_ino: u64, inode: Arc<Inode>) {
+    /// Notes that `inode`, of so many bytes, is in memory.
+    pub fn settle(&self, memory_ino: u64, inode: Arc<Inode>, size: u64) {
+        inode.size.store(size, Ordering::Release);
+        inode.resident.store(true, Ordering::Release);
+        self.census.recount(&inode);
         self.resident.insert(memory_ino, inode);
     }
 
     /// Notes that the file is no longer in memory.
     pub fn unsettle(&self, memory_ino: u64) {
-        self.resident.remove(&memory_ino);
+        if let Some((_, inode)) = self.resident.remove(&memory_ino) {
+            inode.resident.store(false, Ordering::Release);
+            self.census.recount(&inode);
+        }
     }
 
     /// Every file in memory.

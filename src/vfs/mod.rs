@@ -18,6 +18,7 @@
 mod arrive;
 mod attributes;
 mod budget;
+mod census;
 mod data;
 mod delta;
 mod depart;
@@ -25,6 +26,7 @@ mod directory;
 mod durable;
 mod error;
 mod evict;
+mod find;
 mod gauge;
 mod handle;
 mod heat;
@@ -46,11 +48,14 @@ mod rename;
 mod report;
 mod seal;
 mod sealed;
+mod seen;
 mod settle;
 mod shadow;
+mod snapshot;
 mod stubs;
 mod unseal;
 mod unseal_part;
+mod walk;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -64,6 +69,7 @@ pub use depart::{Goal, MoveError};
 pub use durable::Progress;
 pub use error::{Error, Result};
 pub use evict::Relief;
+pub use find::{Found, FoundAll, Query, Sort};
 pub use gauge::SystemGauge;
 pub use handle::{DirEntry, Fh};
 pub use identity::{ROOT, VIRTUAL};
@@ -74,6 +80,8 @@ pub use promote::{OnRead, Promoted, Read};
 pub use recover::Recovered;
 pub use rename::RenameMode;
 pub use report::{Explained, Failure, Figures};
+pub use seen::{Amount, Group, Observed, Refused, Returned, Tally};
+pub use walk::DiskTotals;
 
 use crate::backend::zarr::{SealedId, Stores};
 use crate::backend::{Disk, Memory};
@@ -144,6 +152,9 @@ pub struct Vfs {
     on_short: Box<dyn Fn() + Send + Sync>,
     promotion: Promotion,
     counters: Counters,
+    seen: seen::Seen,
+    listing: snapshot::Listing,
+    began: std::time::Duration,
     failures: Mutex<Vec<Failure>>,
     conflicts: Mutex<Vec<RelPath>>,
 }
@@ -189,6 +200,7 @@ struct Counters {
     disk_files: std::sync::atomic::AtomicI64,
     disk_bytes: std::sync::atomic::AtomicI64,
     disk_counted: AtomicBool,
+    images: Mutex<Vec<(crate::route::RuleId, u64, u64)>>,
 }
 
 /// Decoded chunks may take this part of the memory limit, within bounds in bytes.
@@ -224,6 +236,7 @@ impl Vfs {
             journal,
             budget: parts.budget,
             handles: Handles::default(),
+            began: parts.clock.now(),
             clock: parts.clock,
             passthrough: AtomicBool::new(parts.passthrough),
             disk_leases,
@@ -235,6 +248,8 @@ impl Vfs {
             on_short: parts.on_short,
             promotion: Promotion::new(parts.on_read),
             counters: Counters::default(),
+            seen: seen::Seen::default(),
+            listing: snapshot::Listing::default(),
             failures: Mutex::new(Vec::new()),
             conflicts: Mutex::new(Vec::new()),
         };

@@ -216,7 +216,7 @@ impl Vfs {
         inode.dirty_since.store(now, Ordering::Relaxed);
         inode.changed.store(now, Ordering::Relaxed);
         inode.used.store(now, Ordering::Relaxed);
-        self.inodes.settle(attr.ino, inode.clone());
+        self.inodes.settle(attr.ino, inode.clone(), attr.size);
         inode
     }
 
@@ -236,7 +236,7 @@ impl Vfs {
         let attr = object.stat()?;
         let inode = self.disk_inode(dir, name, path, &attr, true);
         inode.set_reason(reason);
-        self.count_disk(1, 0);
+        self.saw_made(path, reason);
         Ok((inode, object))
     }
 
@@ -395,6 +395,7 @@ impl Vfs {
         content.gone = Some(Box::new(Gone { attr, node }));
         let place = content.place;
         drop(content);
+        self.saw_gone(inode, place, last.size);
         if place.tier == Tier::Memory {
             self.uncount_clean(inode);
             self.inodes.unsettle(place.ino);
@@ -471,7 +472,7 @@ impl Vfs {
                 self.memory()?.tree().link(&from, &to)?;
                 self.touch_dir(&dir)?;
             }
-            _ => self.disk.tree().link(&from, &to)?,
+            _ => self.link_on_disk(&from, &to)?,
         }
         inode.add_name(&dir, new_name, None);
         if inode.is_sealed() {

@@ -87,6 +87,7 @@ impl Vfs {
         if flags.truncate && inode.tier() == Tier::Disk {
             self.restart_in_memory(&inode)?;
         }
+        self.saw_open(&inode, inode.place(), flags.write || flags.truncate);
         let mut opens = inode.opens.lock();
         if flags.write && inode.tier() == Tier::Memory {
             wait_for_readers(&inode, &mut opens);

@@ -85,6 +85,7 @@ impl Vfs {
             self.identities.left(inode.ino, Place { tier: Tier::Disk, dev: old.dev, ino: old.ino });
         }
         self.restore_dir(&node, &before);
+        self.listing.touch(&landed);
         Ok(landed)
     }
 

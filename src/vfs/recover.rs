@@ -188,6 +188,7 @@ impl Vfs {
             }
             Verdict::Outdated => {}
         }
+        self.inodes.census.recount(inode);
         Ok(())
     }
 
@@ -236,6 +237,7 @@ impl Vfs {
             self.empty(&object, entry.size);
             object.set_times(Times { atime: Time::At(entry.atime), mtime: Time::At(entry.mtime) })?;
             inode.absent.store(true, Ordering::Release);
+            self.inodes.census.recount(&inode);
         } else {
             self.count_clean(&inode, attr.blocks * 512);
         }
@@ -296,7 +298,7 @@ impl Vfs {
         }
         // Whatever was open or mapped through the kernel may still be.
         inode.opens.lock().maybe_mapped = true;
-        self.inodes.settle(attr.ino, inode.clone());
+        self.inodes.settle(attr.ino, inode.clone(), attr.size);
         inode
     }
 

@@ -88,12 +88,22 @@ impl Vfs {
                 return Ok(());
             }
             self.rename_ends(&from, &mut to, mode == RenameMode::Exchange)?;
+            self.note_renamed(&from, &to, mode);
             to.inode.map(|inode| inode.ino)
         };
         if let Some(ino) = replaced {
             self.inodes.remove_if_unused(ino);
         }
         Ok(())
+    }
+
+    /// The list of plain files follows.
+    fn note_renamed(&self, from: &End, to: &End, mode: RenameMode) {
+        match mode {
+            RenameMode::Exchange if from.is_dir() || to.is_dir() => self.listing.give_up(),
+            RenameMode::Exchange => [&from.path, &to.path].into_iter().for_each(|path| self.listing.touch(path)),
+            _ => self.listing.renamed(&from.path, &to.path, from.is_dir()),
+        }
     }
 
     /// A memory file about to take a name from a disk file that lives on, because it has other names or is open, goes

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::census::Heading;
 use super::inode::{Inode, Reason};
 use super::journal::Record;
 use super::{Error, MoveError, Result, Vfs};
@@ -95,7 +96,9 @@ pub struct Explained {
 impl Vfs {
     /// Figures as they are now.
     pub fn figures(&self) -> Figures {
-        let mut figures = Figures {
+        let census = &self.inodes.census;
+        let (clean, dirty) = (census.sum(Heading::Clean), census.sum(Heading::Dirty));
+        Figures {
             open_handles: self.handles.count() as u64,
             materialized_files: self.counters.materialized_files.load(Ordering::Relaxed),
             materialized_bytes: self.counters.materialized_bytes.load(Ordering::Relaxed),
@@ -112,25 +115,19 @@ impl Vfs {
             sealed_files: self.counters.sealed_files.load(Ordering::Relaxed),
             sealed_bytes: self.counters.sealed_bytes.load(Ordering::Relaxed),
             refused: self.counters.refused.load(Ordering::Relaxed),
-            ..Figures::default()
-        };
-        let now = self.now();
-        for inode in self.inodes.residents().into_iter().filter(|inode| !inode.is_absent()) {
-            let attr = {
-                let _names = self.namespace.read();
-                self.attr(&inode)
-            };
-            let Ok(attr) = attr else { continue };
-            figures.memory_files += 1;
-            figures.memory_bytes += attr.size;
-            if inode.is_dirty() {
-                figures.dirty_files += 1;
-                figures.dirty_bytes += attr.size;
-                let age = Duration::from_millis(now.saturating_sub(inode.dirty_since.load(Ordering::Relaxed)));
-                figures.oldest_dirty = figures.oldest_dirty.max(Some(age));
-            }
+            memory_files: clean.files + dirty.files,
+            memory_bytes: clean.bytes + dirty.bytes,
+            dirty_files: dirty.files,
+            dirty_bytes: dirty.bytes,
+            oldest_dirty: self.oldest_dirty(),
         }
-        figures
+    }
+
+    /// Age of the oldest change that the home does not have.
+    fn oldest_dirty(&self) -> Option<Duration> {
+        let since = |ino| Some(self.inodes.get(ino)?.dirty_since.load(Ordering::Relaxed));
+        let oldest = self.inodes.census.oldest_dirty(since)?;
+        Some(Duration::from_millis(self.now().saturating_sub(oldest)))
     }
 
     /// Rule, tier, state and reason of the file at `path`.
@@ -237,34 +234,6 @@ impl Vfs {
     pub(super) fn count_disk(&self, files: i64, bytes: i64) {
         self.counters.disk_files.fetch_add(files, Ordering::Relaxed);
         self.counters.disk_bytes.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    /// Walks the workspace once, so that the disk's figures cover it; `stop` ends the walk early.
-    pub fn count_tree(&self, stop: &std::sync::atomic::AtomicBool) {
-        let mut dirs = vec![RelPath::root()];
-        let (mut files, mut bytes) = (0, 0);
-        while let Some(dir) = dirs.pop() {
-            if stop.load(Ordering::Relaxed) {
-                return;
-            }
-            let Ok(entries) = self.disk.tree().list(&dir) else { continue };
-            for entry in entries {
-                let path = dir.join(&entry.name);
-                match entry.kind {
-                    crate::model::FileKind::Directory if dir.is_root() && entry.name == super::OWN_DIR => {}
-                    kind if self.is_hidden(&path, kind) => {}
-                    crate::model::FileKind::Directory => dirs.push(path),
-                    crate::model::FileKind::Regular => {
-                        files += 1;
-                        bytes += self.disk.tree().stat(&path).map(|attr| attr.size as i64).unwrap_or(0);
-                    }
-                    _ => {}
-                }
-            }
-        }
-        self.counters.disk_files.store(files, Ordering::Relaxed);
-        self.counters.disk_bytes.store(bytes, Ordering::Relaxed);
-        self.counters.disk_counted.store(true, Ordering::Relaxed);
     }
 
     /// Rewrites the journal when it has grown long.

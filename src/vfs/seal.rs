@@ -269,6 +269,7 @@ impl Vfs {
         inode.set_reason(reason);
         self.counters.sealed_files.fetch_add(1, Ordering::Relaxed);
         self.counters.sealed_bytes.fetch_add(sealing.before.size, Ordering::Relaxed);
+        self.saw_home(inode, sealing.before.size, reason);
         self.mended(inode);
         Ok(())
     }
@@ -337,6 +338,7 @@ impl Vfs {
         let _content = inode.content.write();
         inode.dirty.store(false, Ordering::Release);
         inode.seal_is_current.store(true, Ordering::Release);
+        self.inodes.census.recount(inode);
         self.count_clean(inode, attr.blocks * 512);
         Ok(())
     }
@@ -377,7 +379,7 @@ impl Vfs {
         let over = Some(sealing.before.identity());
         self.note(&over_record(memory_ino, &dentry.parent, &dentry.name, over))?;
         inode.add_name(&dentry.parent, &dentry.name, over);
-        self.inodes.settle(memory_ino, inode.clone());
+        self.inodes.settle(memory_ino, inode.clone(), sealing.before.size);
         self.identities.moved(inode.ino, from, sealing.before.ctime, shown);
         // Before it has its name: without this a successor would take the stub's zeros for the file.
         self.note(&Record::Sealed { memory: object.stat()?.identity(), id, absent: true })?;
@@ -400,6 +402,7 @@ impl Vfs {
         inode.absent.store(true, Ordering::Release);
         inode.seal_is_current.store(true, Ordering::Release);
         inode.dirty.store(false, Ordering::Release);
+        self.inodes.census.recount(inode);
         drop(content);
         self.remove_plain_copy(inode, &Dentry { over, ..dentry }, memory_ino)
     }
@@ -428,6 +431,7 @@ impl Vfs {
         self.note(&Record::Sealed { memory: before.identity(), id, absent: true })?;
         inode.absent.store(true, Ordering::Release);
         inode.partial.store(false, Ordering::Release);
+        self.inodes.census.recount(inode);
         content.sealed = Some(Sealed { source, ..Sealed::new(id, atime) });
         self.empty(&object, before.size);
         object.set_times(Times { atime: Time::At(atime), mtime: Time::At(before.mtime) })?;

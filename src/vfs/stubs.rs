@@ -206,7 +206,7 @@ impl Vfs {
             inode.seal_is_current.store(true, Ordering::Release);
         }
         self.seals.by_id.insert(id, inode.clone());
-        self.inodes.settle(attr.ino, inode.clone());
+        self.inodes.settle(attr.ino, inode.clone(), attr.size);
     }
 
     /// Of sealed files beside which the plain file still lies that they were sealed from, those that read back equal.

@@ -18,6 +18,7 @@ impl Vfs {
         if !inode.is_absent() {
             return Ok(());
         }
+        self.saw_unseal(inode);
         match self.unseal(inode, emptied, Reason::Unsealed) {
             Ok(()) | Err(MoveError::NotThere) => Ok(()),
             Err(MoveError::Held) => Err(Error::Busy("the kernel serves the file")),
@@ -98,6 +99,7 @@ impl Vfs {
         } else if let Some(id) = content.sealed.as_ref().map(|sealed| sealed.id) {
             self.note(&Record::Sealed { memory: attr.identity(), id, absent: false })?;
         }
+        self.inodes.census.measure(inode, || Ok(attr.size))?;
         self.fill_is_over(inode, &mut content, object, opens.total > 0);
         drop(content);
         if emptied {
@@ -110,6 +112,7 @@ impl Vfs {
 
     fn fill_is_over(&self, inode: &Inode, content: &mut Content, object: Object, open: bool) {
         inode.absent.store(false, Ordering::Release);
+        self.inodes.census.recount(inode);
         if let Some(sealed) = &mut content.sealed {
             sealed.source = None;
         }

@@ -3,6 +3,7 @@
 //! `SCOPEFS_MODEL_CASES` sets the number of cases. A case that failed is kept in `regressions.txt`, and run first.
 
 mod check;
+mod index;
 mod op;
 mod reference;
 mod run;

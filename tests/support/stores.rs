@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use scopefs::backend::zarr::{
-    Batch, SealError, SealedEntry, SealedId, StoreFigures, StoredAt, Stores, Subject, Ticket, Within,
+    Batch, SealError, SealedEntry, SealedFile, SealedId, StoreFigures, StoreTotal, StoredAt, Stores, Subject, Ticket,
+    Within,
 };
 use scopefs::model::{ByteSource, Identity, RelPath};
 use scopefs::view::Refusal;
@@ -267,6 +268,24 @@ impl Stores for ShelfStores {
         let kept = self.find(id).ok()?;
         let store = kept.base.join("shelf.ome.zarr".as_ref());
         Some(StoredAt { store, array: "0".into(), stored_bytes: kept.bytes.len() as u64 })
+    }
+
+    fn totals(&self) -> Vec<StoreTotal> {
+        let figures = self.figures();
+        let StoreFigures { files, bytes, stored_bytes, .. } = figures;
+        let place = RelPath::root().join("shelf.ome.zarr".as_ref());
+        vec![StoreTotal { place, files, bytes, stored_bytes }]
+    }
+
+    fn visit_sealed(&self, _under: &[RelPath], visit: &mut dyn FnMut(SealedFile) -> bool) {
+        let files: Vec<Kept> = self.0.files.lock().values().cloned().collect();
+        for kept in files.into_iter().filter(|kept| !kept.entry.names.is_empty()) {
+            let SealedEntry { id, names, size, mtime, .. } = kept.entry;
+            let file = SealedFile { id, name: names[0].clone(), size, stored_bytes: size, mtime };
+            if !visit(file) {
+                return;
+            }
+        }
     }
 
     fn figures(&self) -> StoreFigures {

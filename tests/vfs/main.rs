@@ -1,5 +1,6 @@
 //! The file system without a mount: one behaviour a test.
 
+mod find;
 mod labels;
 mod moves;
 mod names;

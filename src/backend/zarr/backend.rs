@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::ahead::{self, Walks};
 use super::batch::Sealer;
@@ -14,7 +15,9 @@ use super::reader::Opened;
 use super::registry::Registry;
 use super::remove::remove_record;
 use super::store::{Store, relative};
-use super::stores::{Batch, SealError, SealedEntry, SealedId, StoreFigures, StoredAt, Stores, Within};
+use super::stores::{
+    Batch, SealError, SealedEntry, SealedFile, SealedId, StoreFigures, StoreTotal, StoredAt, Stores, Within,
+};
 use super::table::{Attributes, Rebuilt, RecordId};
 use super::{due, tidy, within};
 use crate::backend::ByteSource;
@@ -192,13 +195,20 @@ impl Stores for Zarr {
     fn figures(&self) -> StoreFigures {
         let mut figures = StoreFigures::default();
         for store in self.registry.all() {
-            let state = store.state.lock();
             figures.stores += u64::from(store.is_created() && !store.is_gone());
-            figures.files += state.entries.len() as u64;
-            figures.bytes += state.entries.values().map(|entry| entry.size).sum::<u64>();
-            figures.stored_bytes += state.entries.values().map(|entry| entry.stored).sum::<u64>();
+            figures.files += store.totals.files.load(Ordering::Relaxed);
+            figures.bytes += store.totals.bytes.load(Ordering::Relaxed);
+            figures.stored_bytes += store.totals.stored.load(Ordering::Relaxed);
         }
         figures
+    }
+
+    fn totals(&self) -> Vec<StoreTotal> {
+        self.store_totals()
+    }
+
+    fn visit_sealed(&self, under: &[RelPath], visit: &mut dyn FnMut(SealedFile) -> bool) {
+        Zarr::visit_sealed(self, under, visit);
     }
 
     fn tidy(&self) -> io::Result<()> {

@@ -42,11 +42,13 @@ mod store;
 #[cfg(test)]
 mod store_tests;
 mod stores;
+mod survey;
 pub mod table;
 #[cfg(test)]
 mod tests;
 
 mod tidy;
+mod totals;
 mod update;
 mod vendor;
 mod window;
@@ -55,5 +57,6 @@ mod within;
 
 pub use backend::Zarr;
 pub use stores::{
-    Batch, LabelsOf, SealError, SealedEntry, SealedId, StoreFigures, StoredAt, Stores, Subject, Ticket, Within,
+    Batch, LabelsOf, SealError, SealedEntry, SealedFile, SealedId, StoreFigures, StoreTotal, StoredAt, Stores, Subject,
+    Ticket, Within,
 };

@@ -20,6 +20,7 @@ use super::stores::{SealedEntry, SealedId};
 use super::table::{
     Attributes, Due, LITERALS, Literals, Page, Recipe, RecipeBytes, Record, RecordId, read_literal_chunks,
 };
+use super::totals::Totals;
 use crate::backend::XattrSet;
 use crate::config::Ngff;
 use crate::model::{Identity, RelPath};
@@ -48,6 +49,8 @@ pub(super) struct Store {
     pub reserved: AtomicUsize,
     /// Held through a commit; nothing but leaves is taken under it.
     pub state: Mutex<State>,
+    /// What the state sums up.
+    pub totals: Arc<Totals>,
 }
 
 /// What is in a store.
@@ -56,6 +59,8 @@ pub(super) struct State {
     pub marker: Marker,
     pub pages: Pages,
     pub entries: HashMap<u64, Arc<Entry>>,
+    /// Sums over the entries, which can be read with no lock.
+    pub totals: Arc<Totals>,
     /// Which record has a name, relative to the base.
     pub by_name: BTreeMap<RelPath, u64>,
     /// Which record (or file on its way) has which chunk, by the hash of the chunk's path.
@@ -166,6 +171,7 @@ impl Store {
             created: AtomicBool::new(false),
             gone: AtomicBool::new(false),
             reserved: AtomicUsize::new(0),
+            totals: state.totals.clone(),
             state: Mutex::new(state),
         }
     }
@@ -247,6 +253,7 @@ impl State {
             marker,
             pages: Pages::default(),
             entries: HashMap::new(),
+            totals: Arc::default(),
             by_name: BTreeMap::new(),
             claims: HashMap::new(),
             images: BTreeMap::new(),
@@ -310,7 +317,10 @@ impl State {
             let newest = self.by_name.entry(name.clone()).or_insert(record.id.0);
             *newest = record.id.0.max(*newest);
         }
-        self.entries.insert(record.id.0, Arc::new(entry));
+        self.totals.add(&entry);
+        if let Some(older) = self.entries.insert(record.id.0, Arc::new(entry)) {
+            self.totals.sub(&older);
+        }
     }
 
     /// Notes how far the time axis of a plate is really used.
@@ -328,6 +338,7 @@ impl State {
     /// Lets go of a record: the images that have no record any more.
     pub fn let_go(&mut self, record: u64) -> Vec<String> {
         let Some(entry) = self.entries.remove(&record) else { return Vec::new() };
+        self.totals.sub(&entry);
         for name in &entry.names {
             if self.by_name.get(name) == Some(&record) {
                 self.by_name.remove(name);

@@ -161,6 +161,34 @@ pub struct StoreFigures {
     pub stored_bytes: u64,
 }
 
+/// One store and what it holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StoreTotal {
+    /// Its directory, relative to the workspace.
+    pub place: RelPath,
+    /// Sealed files.
+    pub files: u64,
+    /// Their lengths in bytes.
+    pub bytes: u64,
+    /// Bytes of their chunks as stored.
+    pub stored_bytes: u64,
+}
+
+/// A sealed file in few words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedFile {
+    /// Which.
+    pub id: SealedId,
+    /// One of its names, relative to the workspace.
+    pub name: RelPath,
+    /// Length in bytes.
+    pub size: u64,
+    /// Bytes of its chunks as stored.
+    pub stored_bytes: u64,
+    /// Last change of the contents.
+    pub mtime: Timestamp,
+}
+
 /// The stores of a workspace.
 pub trait Stores: Send + Sync {
     /// Begins to seal.
@@ -194,6 +222,13 @@ pub trait Stores: Send + Sync {
 
     /// Where the bytes of a sealed file are.
     fn stored_at(&self, id: SealedId) -> Option<StoredAt>;
+
+    /// The known stores that are on disk, each with what it holds. Costs a look at each.
+    fn totals(&self) -> Vec<StoreTotal>;
+
+    /// Shows `visit` every sealed file of the known stores that stand above, at or below `under` (nothing: all), until
+    /// it says `false`. No lock is held meanwhile.
+    fn visit_sealed(&self, under: &[RelPath], visit: &mut dyn FnMut(SealedFile) -> bool);
 
     /// What the known stores hold.
     fn figures(&self) -> StoreFigures;

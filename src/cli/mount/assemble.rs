@@ -40,6 +40,10 @@ pub(super) fn start(parts: Parts<'_>) -> Result<Arc<dyn Served>, Failure> {
     let reads = Reads::default();
     let vfs = open_vfs(&parts, probe.clone(), on_short, reads.on_read()).map_err(|error| failed(&error))?;
     let answers = Arc::new(Answers::new(vfs.clone(), probe.clone(), parts.facts.clone()));
+    let counted = parts.workspace.counted().map_err(|error| failed(&error))?;
+    if let Some(totals) = counted.as_ref().and_then(|counted| counted.read()) {
+        vfs.start_from(totals);
+    }
     let workers = Workers::start(vfs.clone(), probe, bell, (reads, parts.config.memory.promote))
         .map_err(|error| failed(&error))?;
     let options = Options {
@@ -55,7 +59,7 @@ pub(super) fn start(parts: Parts<'_>) -> Result<Arc<dyn Served>, Failure> {
         threads: THREADS,
     };
     let own = own_files(&answers);
-    match MountedVfs::start(vfs, answers, workers, &parts.checked.mountpoint, &options, own) {
+    match MountedVfs::start(vfs, answers, workers, counted, &parts.checked.mountpoint, &options, own) {
         Ok(mounted) => Ok(Arc::new(mounted)),
         Err(error) => Err(mount_failure(&parts, &error)),
     }

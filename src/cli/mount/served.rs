@@ -9,6 +9,7 @@ use std::thread::{Builder, JoinHandle};
 use parking_lot::{Condvar, Mutex};
 
 use super::life::Served;
+use super::workspace::Counted;
 use crate::control::{Answers, conflicts, failures, progress_of};
 use crate::control::{Counts, Event, FileError, Reply, Request, WirePath};
 use crate::fuse::{Mounted, Options, OwnFiles};
@@ -23,6 +24,7 @@ pub struct MountedVfs {
     session: Mutex<Option<Mounted>>,
     workers: Mutex<Option<Workers>>,
     counting: Counting,
+    counted: Option<Counted>,
     gone: Mutex<bool>,
     went: Condvar,
     /// Nobody can have anything open any more: what is flushed now may leave memory too.
@@ -35,6 +37,7 @@ impl MountedVfs {
         vfs: Arc<Vfs>,
         answers: Arc<Answers>,
         workers: Workers,
+        counted: Option<Counted>,
         mountpoint: &Path,
         options: &Options,
         own: OwnFiles,
@@ -53,10 +56,22 @@ impl MountedVfs {
             session: Mutex::new(Some(session)),
             workers: Mutex::new(Some(workers)),
             counting,
+            counted,
             gone: Mutex::new(false),
             went: Condvar::new(),
             over: AtomicBool::new(false),
         })
+    }
+}
+
+impl MountedVfs {
+    /// What was counted is there for the next mount.
+    fn keep_counted(&self) {
+        if let (Some(counted), Some(totals)) = (&self.counted, self.vfs.disk_totals())
+            && let Err(e) = counted.keep(totals)
+        {
+            tracing::debug!("the next mount counts from nothing: {e}");
+        }
     }
 }
 
@@ -87,6 +102,7 @@ impl Served for MountedVfs {
         }
         if self.over.load(Ordering::Acquire) {
             self.vfs.forget_stubs();
+            self.keep_counted();
         }
         if let Err(e) = self.vfs.sync_disk() {
             errors.push(FileError::general(format!("the workspace's disk cannot be synced: {e}")));

@@ -8,11 +8,14 @@
 //! .scopefs/lock          locked (flock) while a daemon serves the workspace; says which
 //! .scopefs/IN-MEMORY     where files are while no daemon runs, and what to do
 //! .scopefs/staging/      files on their way to their names
+//! .scopefs/counted       what lies in a large workspace, so that the next mount need not begin at nothing
 //! .scopefs/chunks/       chunks on their way into stores; a store that was being changed may still want them
 //! ```
 //!
-//! All of it can be deleted while nothing is mounted. After a clean unmount it is gone.
+//! All of it can be deleted while nothing is mounted. After a clean unmount it is gone, but for `counted` (see
+//! `counted.rs`) and the tag beside it.
 
+mod counted;
 mod lock;
 
 use std::fs::File;
@@ -22,6 +25,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT};
 use rustix::io::Errno;
+
+pub use counted::Counted;
 
 use crate::cli::failure::Failure;
 use crate::vfs::OWN_DIR;
@@ -127,6 +132,11 @@ impl Workspace {
     /// The same, for chunks of stores.
     pub fn chunks(&self) -> io::Result<Option<OwnedFd>> {
         self.own_part(CHUNKS)
+    }
+
+    /// What earlier mounts have counted; `None` for a workspace that is only read.
+    pub fn counted(&self) -> io::Result<Option<Counted>> {
+        Ok(self.own.as_ref().map(|own| own.dir.try_clone()).transpose()?.map(Counted::new))
     }
 
     fn own_part(&self, name: &str) -> io::Result<Option<OwnedFd>> {
@@ -248,7 +258,9 @@ fn own_dir(root: &OwnedFd, path: &Path) -> Result<OwnedFd, Failure> {
     let listed = names(&dir).map_err(|error| Failure::failed(format!("cannot read {}: {error}", shown.display())))?;
     // A daemon that ends takes the marker away before the lock; one that begins makes the lock before the marker, and
     // after a loss of power the marker may be empty: what holds only names of ours is ours.
-    let named = |name: &std::ffi::OsString| [MARKER, LOCK, IN_MEMORY, STAGING, CHUNKS].iter().any(|own| name == own);
+    let named = |name: &std::ffi::OsString| {
+        [MARKER, LOCK, IN_MEMORY, STAGING, CHUNKS, counted::NAME].iter().any(|own| name == own)
+    };
     let ours = is_marked(&dir) || (listed.iter().all(named) && !is_filled(&dir));
     if ours { Ok(dir) } else { Err(not_ours("holds files that are not those of scopefs")) }
 }

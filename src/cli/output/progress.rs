@@ -38,6 +38,8 @@ impl Meter {
         match (event, &self.bar) {
             (Event::Message(text), Some(bar)) => bar.suspend(|| say(text)),
             (Event::Message(text), None) => say(text),
+            // Whoever asks for files takes them in itself.
+            (Event::Found(_), _) => {}
             (Event::Progress(progress), Some(bar)) => {
                 bar.set_length(progress.total_bytes);
                 bar.set_position(progress.done_bytes);
