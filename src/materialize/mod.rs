@@ -3,6 +3,8 @@
 //! Two named threads, each fed by a channel that also ends it: one watches memory and frees it, one brings home what
 //! has been idle or dirty for too long. A panic in either is noticed by whoever stops them.
 
+pub mod jobs;
+
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};

@@ -11,6 +11,7 @@
 mod error;
 mod explain;
 mod glob;
+mod path_glob;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,7 @@ use std::path::Path;
 use std::time::Duration;
 
 pub use error::RouteError;
+pub use path_glob::{PathGlob, is_glob};
 
 use crate::config::{Config, ConfigErrors, Originals, PlatePattern, Problem, Rule, SealAs, nearest, read_text};
 use crate::model::{Durability, OnUnmount, RelPath, Tier};

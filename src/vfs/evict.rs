@@ -31,12 +31,17 @@ struct Candidate {
 
 impl Vfs {
     /// Frees about `wanted` bytes of memory: clean copies first, then closed files from the coldest, then files that
-    /// are open and can move all the same.
+    /// are open and can move all the same. What is pinned stays.
     pub fn relieve(&self, wanted: u64) -> Relief {
+        self.relieve_older(wanted, u64::MAX)
+    }
+
+    /// The same, of files that were last used before `since`, in milliseconds of the mount's clock.
+    pub(super) fn relieve_older(&self, wanted: u64, since: u64) -> Relief {
         let mut relief = Relief::default();
         let mut batch: Vec<Candidate> = Vec::new();
         let mut gathered = 0;
-        for candidate in self.candidates() {
+        for candidate in self.candidates(since) {
             if relief.bytes + gathered >= wanted {
                 break;
             }
@@ -73,15 +78,18 @@ impl Vfs {
     }
 
     /// Files in memory in the order in which they should leave it.
-    fn candidates(&self) -> Vec<Candidate> {
+    fn candidates(&self, since: u64) -> Vec<Candidate> {
         let mut candidates: Vec<Candidate> = Vec::new();
         for inode in self.inodes.residents() {
-            if inode.is_absent() {
+            if inode.is_absent() || inode.used.load(Ordering::Relaxed) >= since {
                 continue;
             }
             let open = inode.opens.lock().total > 0;
             let attr = {
                 let _names = self.namespace.read();
+                if self.stays_in_memory(&inode) {
+                    continue;
+                }
                 self.attr(&inode)
             };
             let Ok(attr) = attr else { continue };

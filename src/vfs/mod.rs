@@ -31,8 +31,10 @@ mod identity;
 mod inode;
 mod journal;
 mod lookup;
+mod migrate;
 mod names;
 mod open;
+mod pins;
 mod publish;
 mod records;
 mod recover;
@@ -61,8 +63,10 @@ pub use gauge::SystemGauge;
 pub use handle::{DirEntry, Fh};
 pub use identity::{ROOT, VIRTUAL};
 pub use inode::{Inode, Reason};
+pub use migrate::{Found, Outlook};
 pub use names::Creator;
 pub use open::{OpenFlags, Opened, Serve};
+pub use pins::{Pin, PinError};
 pub use recover::Recovered;
 pub use rename::RenameMode;
 pub use report::{Explained, Failure, Figures};
@@ -114,6 +118,7 @@ pub struct Vfs {
     show_stores: bool,
     seals: SealTables,
     router: Router,
+    pins: pins::Pins,
     inodes: InodeTable,
     identities: Identities,
     journal: Option<Journal>,
@@ -196,6 +201,7 @@ impl Vfs {
             None => (None, Vec::new()),
         };
         let disk_leases = rustix::fs::fstatfs(parts.disk.tree().root())?.f_type as i64 != OVERLAYFS_MAGIC;
+        let pins = pins::Pins::load(&parts.disk);
         let vfs = Vfs {
             namespace: RwLock::new(()),
             disk: parts.disk,
@@ -204,6 +210,7 @@ impl Vfs {
             show_stores: parts.show_stores,
             seals: SealTables::default(),
             router: parts.router,
+            pins,
             inodes,
             identities: Identities::new(place),
             journal,
@@ -249,6 +256,16 @@ impl Vfs {
             self.seals.plain.write().clear();
         }
         self.draining.store(draining, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// Whether the mount is about to end.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// Whether nothing may be written.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
     }
 
     fn check_writable(&self) -> Result<()> {

@@ -159,7 +159,7 @@ impl Vfs {
         if self.memory.is_none() {
             return Start::Disk(Reason::NoMemoryTier);
         }
-        if self.router.decide(path).start != Tier::Memory {
+        if self.start_tier(path) != Tier::Memory {
             return Start::Disk(Reason::Rule);
         }
         if flags.sync {
@@ -333,6 +333,7 @@ impl Vfs {
                 return Err(Error::IsDirectory);
             }
             self.remove_name(&inode, &dir, name, &path)?;
+            self.pins.removed(&path);
             inode
         };
         // Freeing a large file takes long, and happens when the last descriptor of it goes: with the inode, after the
@@ -340,6 +341,7 @@ impl Vfs {
         let ino = inode.ino;
         drop(inode);
         self.inodes.remove_if_unused(ino);
+        self.save_pins_quietly();
         Ok(())
     }
 
@@ -415,7 +417,7 @@ impl Vfs {
         {
             self.load_stores(&inode)?;
         }
-        let _names = self.namespace.write();
+        let names = self.namespace.write();
         let path = self.dir_path(&dir)?.join(name);
         self.check_outside_stores(&path)?;
         let (inode, _) = self.find(&dir, name, false)?;
@@ -437,9 +439,10 @@ impl Vfs {
         let attr = Attr { nlink: 0, ctime: now, mtime: now, ..last };
         inode.content.write().gone = Some(Box::new(Gone { attr, node: None }));
         self.identities.forget(inode.place());
-        let ino = inode.ino;
-        drop(inode);
-        self.inodes.remove_if_unused(ino);
+        self.pins.removed(&path);
+        drop(names);
+        self.let_go(inode);
+        self.save_pins_quietly();
         Ok(())
     }
 

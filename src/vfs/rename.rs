@@ -88,11 +88,13 @@ impl Vfs {
                 return Ok(());
             }
             self.rename_ends(&from, &mut to, mode == RenameMode::Exchange)?;
+            self.pins.renamed(&from.path, &to.path, mode == RenameMode::Exchange);
             to.inode.map(|inode| inode.ino)
         };
         if let Some(ino) = replaced {
             self.inodes.remove_if_unused(ino);
         }
+        self.save_pins_quietly();
         Ok(())
     }
 

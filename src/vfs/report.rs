@@ -41,6 +41,10 @@ pub struct Figures {
     pub dirty_files: u64,
     /// Their bytes.
     pub dirty_bytes: u64,
+    /// Files in memory that are pinned there.
+    pub pinned_files: u64,
+    /// Their bytes.
+    pub pinned_bytes: u64,
     /// Age of the oldest change that the home does not have.
     pub oldest_dirty: Option<Duration>,
     /// Open file handles.
@@ -116,11 +120,15 @@ impl Vfs {
         };
         let now = self.now();
         for inode in self.inodes.residents().into_iter().filter(|inode| !inode.is_absent()) {
-            let attr = {
+            let (attr, pinned) = {
                 let _names = self.namespace.read();
-                self.attr(&inode)
+                (self.attr(&inode), self.stays_in_memory(&inode))
             };
             let Ok(attr) = attr else { continue };
+            if pinned {
+                figures.pinned_files += 1;
+                figures.pinned_bytes += attr.size;
+            }
             figures.memory_files += 1;
             figures.memory_bytes += attr.size;
             if inode.is_dirty() {
@@ -142,6 +150,9 @@ impl Vfs {
         let mut reason = format!("{}; {}", why(inode.reason()), self.router.explain(&decision));
         if let Some(refusal) = self.why_refused(&inode).filter(|_| !inode.is_sealed()) {
             reason = format!("not sealed: {refusal}; {reason}");
+        }
+        if let Some(pin) = self.explain_pin(path) {
+            reason = format!("{pin}; {reason}");
         }
         let known = inode.sealed_id().filter(|_| inode.is_sealed());
         let store = known.and_then(|id| self.stores.as_ref()?.stored_at(id));

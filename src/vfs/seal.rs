@@ -144,6 +144,9 @@ impl Vfs {
         // Our own descriptor would look like somebody's who holds the file.
         drop(sealing);
         sealed?;
+        if goal == Goal::Clean && self.stays_in_memory(&inode) {
+            return Ok(());
+        }
         match self.drop_pages(&inode) {
             _ if !inode.is_sealed() => Ok(()),
             // It is safe in the store; where somebody holds it, its copy in memory stays for now.

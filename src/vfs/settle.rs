@@ -302,7 +302,7 @@ impl Vfs {
         kind == FileKind::Directory && !self.show_stores && self.within_store(path) == Within::Store
     }
 
-    fn within_store(&self, path: &RelPath) -> Within {
+    pub(super) fn within_store(&self, path: &RelPath) -> Within {
         match &self.stores {
             // Most paths are told apart by a glance.
             Some(stores) if path.as_bytes().windows(STORE_SUFFIX.len()).any(|part| part == STORE_SUFFIX) => {

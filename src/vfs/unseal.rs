@@ -55,6 +55,9 @@ impl Vfs {
         if emptied {
             object.set_size(0)?;
         } else {
+            if self.pin_of(inode) == Some(super::Pin::Never) {
+                return Err(Error::NoSpace("it is pinned never to enter memory").into());
+            }
             if self.budget.ask(before.size) != Room::Granted || self.budget.is_pressed() {
                 (self.on_short)();
                 return Err(Error::NoSpace("memory has no room for it now").into());

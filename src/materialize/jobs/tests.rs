@@ -1,0 +1,1 @@
+//! Jobs over a file system without a mount.
