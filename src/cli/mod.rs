@@ -1,6 +1,7 @@
 //! The command line: what a person types, and where all rooms are put together.
 
 mod args;
+mod args_jobs;
 mod ask;
 mod busy;
 mod check;
@@ -8,12 +9,15 @@ mod config;
 mod explain;
 mod export;
 mod failure;
+mod follow;
+mod jobs;
 mod locate;
 mod migrate;
 mod mount;
 mod mountinfo;
 mod output;
 mod pages;
+mod pin;
 mod status;
 mod sync;
 mod unmount;
@@ -68,6 +72,9 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Status(args) => status::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Explain(args) => explain::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Migrate(args) => migrate::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Jobs(args) => jobs::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Pin(args) => pin::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Unpin(args) => pin::unpin(&args).map(|()| ExitCode::SUCCESS),
         Command::Sync(args) => sync::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Export(args) => export::run(&args).map(|()| ExitCode::SUCCESS),

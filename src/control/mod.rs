@@ -6,7 +6,9 @@
 
 mod answers;
 mod client;
+mod jobs;
 mod metrics;
+mod pins;
 mod protocol;
 mod server;
 pub mod status;
@@ -14,7 +16,9 @@ mod wire_path;
 
 pub use answers::{Answers, conflicts, failures, progress_of, status_of};
 pub use client::{Client, ClientError};
+pub use jobs::{JobStatus, JobTrouble, JobVerb, Plan};
 pub use metrics::metrics;
+pub use pins::Pinned;
 pub use protocol::{Answer, Counts, Event, FileError, Outcome, Progress, Reply, Request};
 pub use server::{MAX_CONNECTIONS, Server, Service};
 pub use status::{Explained, Status};

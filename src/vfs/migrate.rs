@@ -129,7 +129,9 @@ impl Vfs {
         self.check_free(inode, &opens, None)?;
         let on_disk = inode.place().tier == Tier::Disk;
         if on_disk && (inode.place().dev != self.root.place().dev || links > 1) {
-            return Err(Error::Unsupported("a file with several names, or of another file system, stays on disk").into());
+            return Err(
+                Error::Unsupported("a file with several names, or of another file system, stays on disk").into()
+            );
         }
         match to {
             Tier::Disk => Ok(()),

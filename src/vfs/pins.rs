@@ -45,8 +45,9 @@ impl Pin {
 pub enum PinError {
     /// Memory would hold nothing else any more.
     #[error(
-        "the files take {need} bytes in memory; pins may take {most} ({low:.0} % of the limit of {limit} bytes, less what \
-         the daemon itself takes), of which {pinned} are taken"
+        "they need {} of memory, and {} are free for pins: these may take {} ({low:.0} % of the limit of {}, less what the \
+         daemon takes), of which {} are taken",
+        Size(*need), Size(most.saturating_sub(*pinned)), Size(*most), Size(*limit), Size(*pinned)
     )]
     TooLarge {
         /// Bytes that the new pins need.
@@ -69,6 +70,19 @@ pub enum PinError {
     /// A file system call failed.
     #[error(transparent)]
     Failed(#[from] Error),
+}
+
+/// Bytes as a person reads them.
+struct Size(u64);
+
+impl std::fmt::Display for Size {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            bytes if bytes >= 1 << 30 => write!(f, "{:.2} GiB", bytes as f64 / f64::from(1 << 30)),
+            bytes if bytes >= 1 << 20 => write!(f, "{:.1} MiB", bytes as f64 / f64::from(1 << 20)),
+            bytes => write!(f, "{} KiB", bytes.div_ceil(1024)),
+        }
+    }
 }
 
 /// The pins of a mount. A leaf among the locks.

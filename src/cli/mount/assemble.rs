@@ -16,6 +16,7 @@ use crate::cli::failure::Failure;
 use crate::control::Answers;
 use crate::control::metrics;
 use crate::fuse::{Options, OwnFiles};
+use crate::materialize::jobs::Jobs;
 use crate::materialize::{AlarmBell, Workers};
 use crate::model::SystemClock;
 use crate::pressure::{MemoryProbe, SystemProbe};
@@ -35,7 +36,9 @@ pub(super) fn start(parts: Parts<'_>) -> Result<Arc<dyn Served>, Failure> {
     let alarm = bell.alarm();
     let on_short = Box::new(move || alarm.ring());
     let vfs = open_vfs(&parts, probe.clone(), on_short).map_err(|error| failed(&error))?;
-    let answers = Arc::new(Answers::new(vfs.clone(), probe.clone(), parts.facts.clone()));
+    let records = parts.workspace.own_dir().map_err(|error| failed(&error))?;
+    let jobs = Arc::new(Jobs::new(vfs.clone(), records));
+    let answers = Arc::new(Answers::new(vfs.clone(), jobs.clone(), probe.clone(), parts.facts.clone()));
     let workers = Workers::start(vfs.clone(), probe, bell).map_err(|error| failed(&error))?;
     let options = Options {
         source: parts.checked.workspace.clone(),
@@ -50,7 +53,7 @@ pub(super) fn start(parts: Parts<'_>) -> Result<Arc<dyn Served>, Failure> {
         threads: THREADS,
     };
     let own = own_files(&answers);
-    match MountedVfs::start(vfs, answers, workers, &parts.checked.mountpoint, &options, own) {
+    match MountedVfs::start(vfs, answers, (workers, jobs), &parts.checked.mountpoint, &options, own) {
         Ok(mounted) => Ok(Arc::new(mounted)),
         Err(error) => Err(mount_failure(&parts, &error)),
     }

@@ -13,6 +13,7 @@ use crate::control::{Answers, conflicts, failures, progress_of};
 use crate::control::{Counts, Event, FileError, Reply, Request, WirePath};
 use crate::fuse::{Mounted, Options, OwnFiles};
 use crate::materialize::Workers;
+use crate::materialize::jobs::Jobs;
 use crate::model::RelPath;
 use crate::vfs::{self, Vfs};
 
@@ -22,6 +23,7 @@ pub struct MountedVfs {
     answers: Arc<Answers>,
     session: Mutex<Option<Mounted>>,
     workers: Mutex<Option<Workers>>,
+    jobs: Arc<Jobs>,
     counting: Counting,
     gone: Mutex<bool>,
     went: Condvar,
@@ -34,7 +36,7 @@ impl MountedVfs {
     pub fn start(
         vfs: Arc<Vfs>,
         answers: Arc<Answers>,
-        workers: Workers,
+        (workers, jobs): (Workers, Arc<Jobs>),
         mountpoint: &Path,
         options: &Options,
         own: OwnFiles,
@@ -47,11 +49,13 @@ impl MountedVfs {
             }
         };
         let counting = Counting::start(vfs.clone())?;
+        jobs.raise_pins();
         Ok(MountedVfs {
             vfs,
             answers,
             session: Mutex::new(Some(session)),
             workers: Mutex::new(Some(workers)),
+            jobs,
             counting,
             gone: Mutex::new(false),
             went: Condvar::new(),
@@ -67,6 +71,8 @@ impl Served for MountedVfs {
 
     fn flush(&self, plain: Option<&WirePath>, events: &mut dyn FnMut(Event)) -> Result<Counts, Vec<FileError>> {
         self.vfs.set_draining(true);
+        // What they have moved stays moved; they can be resumed at the next mount.
+        self.jobs.suspend();
         let mut last = vfs::Progress::default();
         let mut tell = |progress: &vfs::Progress| {
             last = progress.clone();
@@ -87,6 +93,7 @@ impl Served for MountedVfs {
         }
         if self.over.load(Ordering::Acquire) {
             self.vfs.forget_stubs();
+            self.jobs.forget_ended();
         }
         if let Err(e) = self.vfs.sync_disk() {
             errors.push(FileError::general(format!("the workspace's disk cannot be synced: {e}")));

@@ -329,13 +329,7 @@ impl Jobs {
         }
     }
 
-    fn spawn(
-        &self,
-        table: &mut Table,
-        job: Arc<Job>,
-        record: Option<Record>,
-        back: bool,
-    ) -> Result<(), JobError> {
+    fn spawn(&self, table: &mut Table, job: Arc<Job>, record: Option<Record>, back: bool) -> Result<(), JobError> {
         table.threads.retain(|thread| !thread.is_finished());
         let shared = self.shared.clone();
         let id = job.look(|now| now.id);
@@ -406,7 +400,13 @@ impl Shared {
     fn work(&self, job: &Job, mut record: Option<Record>, back: bool) {
         let queued = self.wait_for_turn(job);
         let state = match queued {
-            Some(stop) => if stop == Stop::Cancel { State::Cancelled } else { State::Interrupted },
+            Some(stop) => {
+                if stop == Stop::Cancel {
+                    State::Cancelled
+                } else {
+                    State::Interrupted
+                }
+            }
             None => {
                 let state = catch_unwind(AssertUnwindSafe(|| self.run(job, record.as_mut(), back)));
                 self.table.lock().running -= 1;

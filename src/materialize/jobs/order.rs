@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::{RelPath, Tier};
 use crate::route::PathGlob;
 
@@ -26,9 +28,11 @@ pub enum Target {
 }
 
 /// What becomes of files that are open or mapped so that they cannot move.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Busy {
     /// They are told, and the job has not done all it was asked for.
+    #[default]
     Tell,
     /// They are passed over.
     Skip,
@@ -48,7 +52,8 @@ pub struct Order {
 }
 
 /// How a job stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum State {
     /// Others are before it.
     Queued,
@@ -98,7 +103,8 @@ impl State {
 }
 
 /// Why a file is not where it was asked to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Why {
     /// It is open or mapped.
     Held,

@@ -47,7 +47,8 @@ impl Record {
     /// Begins the record of job `id` in the directory `dir`.
     pub fn create(dir: impl AsFd, id: u64, order: &Order) -> io::Result<Record> {
         let name = format!("{PREFIX}{id}");
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = File::from(sys::openat(&dir, &name, flags, Mode::RUSR | Mode::WUSR)?);
         let mut record = Record { file, name };
         let mut text = format!("{FIRST}\ntask {}\n", task_words(order.task));

@@ -218,13 +218,16 @@ impl<'r> Run<'r> {
 
     fn refused(&mut self, item: Item, error: Error) {
         let why = match error {
-            Error::Refused(_) | Error::Unsupported(_) | Error::Busy(_) | Error::ReadOnly | Error::Invalid(_) => Why::Stays,
+            Error::Refused(_) | Error::Unsupported(_) | Error::Busy(_) | Error::ReadOnly | Error::Invalid(_) => {
+                Why::Stays
+            }
             _ => Why::Failed,
         };
         if why == Why::Failed {
             self.row += 1;
             if self.row >= IN_A_ROW {
-                self.ended = Some(format!("{IN_A_ROW} files in a row failed, so it has stopped; the last one: {error}"));
+                self.ended =
+                    Some(format!("{IN_A_ROW} files in a row failed, so it has stopped; the last one: {error}"));
             }
         }
         self.dealt_with(&item);
