@@ -207,8 +207,14 @@ impl Vfs {
         match batch.add(subject, &source) {
             Ok(ticket) => Ok(Sealing { inode: inode.clone(), source, before, names, ticket }),
             Err(e) => {
+                // Read while it was written: no wonder that it differs, or seems to be no image.
+                let written = self.was_written(inode) || inode.opens.lock().writers > 0;
                 self.end_copy(inode);
-                Err(self.not_sealed(inode, e))
+                if written && !matches!(e, SealError::NoSpace) {
+                    Err(MoveError::Held)
+                } else {
+                    Err(self.not_sealed(inode, e))
+                }
             }
         }
     }

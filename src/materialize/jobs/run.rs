@@ -14,6 +14,8 @@ use crate::vfs::{self, Error, MoveError, Outlook, Vfs};
 /// Files that are moved together, and their bytes: one commit of the disk serves them all.
 const BATCH: usize = 64;
 const BATCH_BYTES: u64 = 64 << 20;
+/// Held files are tried again so many at a time: of fewer, less is written while they are read.
+const AGAIN: usize = 8;
 /// After so many failures in a row the job gives up: the rest would fail too.
 const IN_A_ROW: u64 = 200;
 /// So many held files are remembered, to be tried again.
@@ -292,8 +294,8 @@ impl<'r> Run<'r> {
             pause = pauses.next().copied().unwrap_or(pause);
             self.job.update(|now| now.waiting = self.held.len() as u64);
             self.job.wait_to_stop(pause.min(patience.saturating_sub(began.elapsed())));
-            for _ in 0..self.held.len().div_ceil(BATCH) {
-                let most = self.held.len().min(BATCH);
+            for _ in 0..self.held.len().div_ceil(AGAIN) {
+                let most = self.held.len().min(AGAIN);
                 let again: Vec<Item> = self.held.drain(..most).collect();
                 let again = again.into_iter().filter_map(|item| self.look_again(item)).collect();
                 let still = self.move_in_turn(again);
