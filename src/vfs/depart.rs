@@ -88,7 +88,9 @@ impl Vfs {
             None => Ok(()),
             Some(mut departure) => {
                 let settled = self.settle_departure(&mut departure);
-                self.end_departure(departure, settled, reason)
+                let record = self.end_departure(departure, settled, reason)?;
+                self.remove_given_up(record.as_slice());
+                Ok(())
             }
         }
     }
@@ -200,7 +202,9 @@ impl Vfs {
             let memory_ino = content.place.ino;
             let record = self.arrive_on_disk(inode, &mut content, &attr, shown.ctime, object);
             drop(content);
-            self.leave_memory(inode, memory_ino, record.map(|sealed| sealed.id))?;
+            let record = record.map(|sealed| sealed.id);
+            self.leave_memory(inode, memory_ino, record)?;
+            self.remove_given_up(record.as_slice());
             return Ok(true);
         }
         Ok(false)
@@ -234,13 +238,14 @@ impl Vfs {
         Ok(())
     }
 
-    /// Publishes the copy; if the goal is home, the file leaves memory.
+    /// Publishes the copy; if the goal is home, the file leaves memory. Gives back the record in a store that it had
+    /// until then, which was given up and is still to be removed.
     pub(super) fn end_departure(
         &self,
         departure: Departure,
         settled: std::result::Result<(), MoveError>,
         reason: Reason,
-    ) -> std::result::Result<(), MoveError> {
+    ) -> std::result::Result<Option<SealedId>, MoveError> {
         let inode = departure.inode.clone();
         let ended = settled.and_then(|()| {
             let _names = self.namespace.read();
@@ -264,7 +269,7 @@ impl Vfs {
         departure: Departure,
         opens: &mut Opens,
         reason: Reason,
-    ) -> std::result::Result<(), MoveError> {
+    ) -> std::result::Result<Option<SealedId>, MoveError> {
         let Departure { source, sealed, staged, goal, settled, .. } = departure;
         if sealed.is_some() != inode.is_absent() {
             // Somebody began to write to it.
@@ -289,7 +294,7 @@ impl Vfs {
                 content.sealed = record;
                 inode.set_reason(reason);
             }
-            return Ok(());
+            return Ok(None);
         }
         let attr = self.publish(inode, staged, &memory, &dentries)?;
         self.counters.materialized_files.fetch_add(1, Ordering::Relaxed);
@@ -297,16 +302,20 @@ impl Vfs {
         self.mended(inode);
         if goal == Goal::Clean {
             self.identities.moved(inode.ino, Place::of(Tier::Disk, &attr), attr.ctime, shown);
-            return Ok(self.stay(inode, opens, &source, &memory, &attr)?);
+            self.stay(inode, opens, &source, &memory, &attr)?;
+            return Ok(None);
         }
         let open = (opens.total > 0).then_some(object);
         let record = self.arrive_on_disk(inode, &mut content, &attr, shown, open);
         inode.set_reason(reason);
         drop(content);
-        Ok(self.leave_memory(inode, memory.ino, record.map(|sealed| sealed.id))?)
+        let record = record.map(|sealed| sealed.id);
+        self.leave_memory(inode, memory.ino, record)?;
+        Ok(record)
     }
 
-    /// The file is on disk under all its names: what is left of it in memory goes, and so does its record in a store.
+    /// The file is on disk under all its names: what is left of it in memory goes, and its record in a store is given
+    /// up.
     fn leave_memory(&self, inode: &Inode, memory: u64, record: Option<SealedId>) -> Result<()> {
         let dentries = inode.names.read().clone();
         if let Some(id) = record {
@@ -314,7 +323,7 @@ impl Vfs {
         }
         self.remove_mirror_names(inode, memory, &dentries)?;
         if let Some(id) = record {
-            self.remove_sealed(id);
+            self.give_up(id);
         }
         Ok(())
     }
@@ -441,6 +450,7 @@ impl Vfs {
         let record = content.sealed.take().map(|sealed| sealed.id);
         drop(content);
         self.leave_memory(inode, from.ino, record)?;
+        self.remove_given_up(record.as_slice());
         Ok(true)
     }
 }

@@ -127,16 +127,21 @@ impl Vfs {
             settled.push(self.settle_departure(departure));
         }
         let mut settled = settled.into_iter();
+        let mut records = Vec::new();
         for departure in begun {
             results.push(match departure {
                 Ok(Some(departure)) => match settled.next() {
-                    Some(settled) => self.end_departure(departure, settled, reason),
+                    Some(settled) => {
+                        self.end_departure(departure, settled, reason).map(|record| records.extend(record))
+                    }
                     None => Err(MoveError::NotThere),
                 },
                 Ok(None) => Ok(()),
                 Err(e) => Err(e),
             });
         }
+        // Together: each by itself would have its store write its table and its list of images anew.
+        self.remove_given_up(&records);
         let missed: Vec<bool> = guards.iter().map(|guard| guard.is_none()).collect();
         drop(guards);
         if wait {

@@ -338,9 +338,7 @@ impl Vfs {
         };
         // Freeing a large file takes long, and happens when the last descriptor of it goes: with the inode, after the
         // lock.
-        let ino = inode.ino;
-        drop(inode);
-        self.inodes.remove_if_unused(ino);
+        self.let_go(inode);
         self.save_pins_quietly();
         Ok(())
     }

@@ -7,8 +7,6 @@
 mod order;
 mod record;
 mod run;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};

@@ -1,1 +1,0 @@
-//! Jobs over a file system without a mount.
