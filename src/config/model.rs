@@ -37,11 +37,31 @@ pub struct Memory {
     pub low: f64,
     /// Idle time after which dirty bytes are written to disk; `None`: not before pressure, `fsync` or unmount.
     pub write_behind: Option<Duration>,
+    /// Whether files that are read come up into memory unasked.
+    pub promote: Promote,
+}
+
+/// Whether files that are read come up into memory unasked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Promote {
+    /// Sealed files that are read again and again; files on disk where that is measured to be slow.
+    #[default]
+    Auto,
+    /// Whatever the disk.
+    Always,
+    /// Nothing.
+    Never,
 }
 
 impl Default for Memory {
     fn default() -> Memory {
-        Memory { limit: Limit::Default, high: 0.80, low: 0.70, write_behind: Some(Duration::from_secs(30)) }
+        Memory {
+            limit: Limit::Default,
+            high: 0.80,
+            low: 0.70,
+            write_behind: Some(Duration::from_secs(30)),
+            promote: Promote::Auto,
+        }
     }
 }
 

@@ -70,7 +70,8 @@ backend = "auto"
 #[test]
 fn every_key_arrives_where_it_belongs() {
     let config = read(FULL);
-    assert_eq!(config.memory, Memory { limit: Limit::Bytes(16 << 30), high: 0.8, low: 0.7, write_behind: None });
+    let memory = Memory { limit: Limit::Bytes(16 << 30), high: 0.8, low: 0.7, write_behind: None, ..Memory::default() };
+    assert_eq!(config.memory, memory);
     assert_eq!(config.auto, Auto { memory_below: 2 << 30, zarr_above: 20 << 30 });
     let zarr = Zarr {
         sealing: true,

@@ -1,7 +1,10 @@
 //! Background moves: making room under pressure, and writing behind.
 //!
-//! Two named threads, each fed by a channel that also ends it: one watches memory and frees it, one brings home what
-//! has been idle or dirty for too long. A panic in either is noticed by whoever stops them.
+//! Named threads, each fed by a channel that also ends it: one watches memory and frees it, one brings home what has been
+//! idle or dirty for too long, one brings up what is read. A panic in any is noticed by whoever stops them.
+
+mod backing;
+mod promote;
 
 pub mod jobs;
 
@@ -11,8 +14,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
+use crate::config::Promote;
 use crate::pressure::{Level, MemoryProbe, Monitor, Watermarks, pressure};
 use crate::vfs::Vfs;
+use promote::Heard;
+pub use promote::Reads;
 
 /// How often memory is looked at when nobody says that it is short.
 const WATCH: Duration = Duration::from_millis(250);
@@ -66,28 +72,44 @@ impl AlarmBell {
 #[derive(Debug)]
 pub struct Workers {
     stops: Vec<SyncSender<Message>>,
+    stop_promoting: SyncSender<Heard>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Workers {
-    /// Starts both threads.
-    pub fn start(vfs: Arc<Vfs>, probe: Arc<dyn MemoryProbe>, bell: AlarmBell) -> io::Result<Workers> {
+    /// Starts all threads.
+    pub fn start(
+        vfs: Arc<Vfs>,
+        probe: Arc<dyn MemoryProbe>,
+        bell: AlarmBell,
+        (reads, wanted): (Reads, Promote),
+    ) -> io::Result<Workers> {
         let (send_behind, behind) = sync_channel(1);
         let stops = vec![bell.alarm.0.clone(), send_behind];
         let watched = vfs.clone();
         let evict = Builder::new()
             .name("scopefs-evict".to_owned())
             .spawn(move || watch_memory(&watched, &*probe, &bell.heard))?;
+        let (read, stop_promoting) = (vfs.clone(), reads.send.clone());
+        let mut threads = vec![evict];
+        if wanted != Promote::Never {
+            vfs.listen_to_reads();
+            let promote = move || promote::promote(&read, &reads.heard, wanted);
+            threads.push(Builder::new().name("scopefs-promote".to_owned()).spawn(promote)?);
+        }
         let behind = Builder::new().name("scopefs-behind".to_owned()).spawn(move || write_behind(&vfs, &behind))?;
-        Ok(Workers { stops, threads: vec![evict, behind] })
+        threads.push(behind);
+        Ok(Workers { stops, stop_promoting, threads })
     }
 
-    /// Ends both threads and waits for them; an error if one of them had panicked.
+    /// Ends all threads and waits for them; an error if one of them had panicked.
     pub fn stop(self) -> io::Result<()> {
         for stop in &self.stops {
             // A worker that has ended no longer listens; joining tells why.
             let _ = stop.send(Message::Stop);
         }
+        // Nobody listens where nothing is promoted.
+        let _ = self.stop_promoting.send(Heard::Stop);
         let mut died = false;
         for thread in self.threads {
             died |= thread.join().is_err();

@@ -12,6 +12,9 @@ pub(super) const BATCH: usize = 64;
 /// Bytes that go home together.
 const BATCH_BYTES: u64 = 64 << 20;
 
+/// Files that were opened as often as this lately are all hot: the one that was used longest ago leaves first.
+const HOT: u8 = 4;
+
 /// What a round of eviction achieved.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Relief {
@@ -26,7 +29,7 @@ pub struct Relief {
 struct Candidate {
     inode: Arc<Inode>,
     bytes: u64,
-    rank: (bool, bool, u64),
+    rank: (bool, bool, u8, u64),
 }
 
 impl Vfs {
@@ -53,6 +56,7 @@ impl Vfs {
             }
         }
         self.evict_batch(&mut batch, &mut relief);
+        self.forget_copies();
         self.compact_journal();
         relief
     }
@@ -93,8 +97,10 @@ impl Vfs {
                 self.attr(&inode)
             };
             let Ok(attr) = attr else { continue };
-            let rank = (open, inode.is_dirty(), inode.used.load(Ordering::Relaxed));
-            candidates.push(Candidate { inode, bytes: attr.blocks * 512, rank });
+            let heat = self.promotion.heat.of(inode.ino).min(HOT);
+            let rank = (open, inode.is_dirty(), heat, inode.used.load(Ordering::Relaxed));
+            let bytes = inode.held_bytes(attr.size, attr.blocks);
+            candidates.push(Candidate { inode, bytes, rank });
         }
         candidates.sort_by_key(|candidate| candidate.rank);
         candidates

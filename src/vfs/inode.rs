@@ -117,6 +117,8 @@ pub enum Reason {
     Sealed,
     /// A sealed file that somebody writes to.
     Unsealed,
+    /// It is read again and again, or somebody walks towards it.
+    Promoted,
 }
 
 /// A file, directory, link or special file.
@@ -142,6 +144,8 @@ pub struct Inode {
     pub(crate) dirty: AtomicBool,
     /// The bytes are only in a store; what stands in memory is a name with attributes. Changed under `content`.
     pub(crate) absent: AtomicBool,
+    /// Some of its bytes are only in a store, others perhaps only in memory. Changed under `content`.
+    pub(crate) partial: AtomicBool,
     /// What the store holds is the newest version.
     pub(crate) seal_is_current: AtomicBool,
     /// For directories: when its stores were last looked for, in milliseconds of the mount's clock; 0 for never.
@@ -184,6 +188,7 @@ impl Inode {
             clean_bytes: AtomicU64::new(0),
             dirty: AtomicBool::new(false),
             absent: AtomicBool::new(false),
+            partial: AtomicBool::new(false),
             seal_is_current: AtomicBool::new(false),
             stores_read: AtomicU64::new(0),
             reading_stores: Mutex::new(()),
@@ -239,7 +244,7 @@ impl Inode {
     /// Why the bytes are where they are.
     pub fn reason(&self) -> Reason {
         use Reason::*;
-        const ALL: [Reason; 14] = [
+        const ALL: [Reason; 15] = [
             Found,
             Rule,
             PressureAtCreate,
@@ -254,6 +259,7 @@ impl Inode {
             NoMemoryTier,
             Sealed,
             Unsealed,
+            Promoted,
         ];
         ALL[usize::from(self.reason.load(Ordering::Relaxed)) % ALL.len()]
     }

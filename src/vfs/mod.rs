@@ -27,6 +27,7 @@ mod error;
 mod evict;
 mod gauge;
 mod handle;
+mod heat;
 mod identity;
 mod inode;
 mod journal;
@@ -34,10 +35,14 @@ mod lookup;
 mod migrate;
 mod names;
 mod open;
+mod partial;
 mod pins;
+mod promote;
 mod publish;
 mod records;
 mod recover;
+mod recover_records;
+mod remembered;
 mod rename;
 mod report;
 mod seal;
@@ -46,6 +51,7 @@ mod settle;
 mod shadow;
 mod stubs;
 mod unseal;
+mod unseal_part;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -67,6 +73,7 @@ pub use migrate::{Found, Outlook};
 pub use names::Creator;
 pub use open::{OpenFlags, Opened, Serve};
 pub use pins::{Pin, PinError};
+pub use promote::{OnRead, Promoted, Read};
 pub use recover::Recovered;
 pub use rename::RenameMode;
 pub use report::{Explained, Failure, Figures};
@@ -79,6 +86,7 @@ use handle::Handles;
 use identity::{Identities, Place};
 use inode::InodeTable;
 use journal::Journal;
+use promote::Promotion;
 
 /// The name that the daemon keeps for itself at the top of a workspace, and that the mount fills with status files.
 pub const OWN_DIR: &str = ".scopefs";
@@ -105,6 +113,10 @@ pub struct Parts {
     pub read_only: bool,
     /// The memory tier may end with a login session or a job: what is dirty comes home soon.
     pub short_lived: bool,
+    /// A sealed file of at least this many bytes is unsealed in part when somebody writes to it.
+    pub unseal_in_part_from: u64,
+    /// Called when the last reader of a file has closed it: must return at once.
+    pub on_read: OnRead,
     /// Called when memory is short, from the thread of the request: must return at once.
     pub on_short: Box<dyn Fn() + Send + Sync>,
 }
@@ -130,9 +142,11 @@ pub struct Vfs {
     disk_leases: bool,
     read_only: bool,
     short_lived: bool,
+    unseal_in_part_from: u64,
     draining: AtomicBool,
     root: Arc<Inode>,
     on_short: Box<dyn Fn() + Send + Sync>,
+    promotion: Promotion,
     counters: Counters,
     failures: Mutex<Vec<Failure>>,
     conflicts: Mutex<Vec<RelPath>>,
@@ -221,9 +235,11 @@ impl Vfs {
             disk_leases,
             read_only: parts.read_only,
             short_lived: parts.short_lived,
+            unseal_in_part_from: parts.unseal_in_part_from,
             draining: AtomicBool::new(false),
             root,
             on_short: parts.on_short,
+            promotion: Promotion::new(parts.on_read),
             counters: Counters::default(),
             failures: Mutex::new(Vec::new()),
             conflicts: Mutex::new(Vec::new()),

@@ -8,7 +8,7 @@ use super::journal::Record;
 use super::rename::{End, RenameMode};
 use super::{Error, Goal, MoveError, Result, Vfs};
 use crate::backend::zarr::SealedId;
-use crate::model::{FileKind, Name, RelPath};
+use crate::model::{Attr, FileKind, Identity, Name, RelPath};
 
 /// What a sealed file has lost.
 #[derive(Clone, Copy)]
@@ -47,6 +47,9 @@ impl Vfs {
             return Ok(());
         }
         if inode.kind != FileKind::Directory {
+            if let (RenameMode::Exchange, Ok((other, _))) = (mode, &other) {
+                self.make_whole(other)?;
+            }
             return self.stay_in_store(&inode, to_dir, to_name);
         }
         self.load_below(&inode)?;
@@ -58,13 +61,17 @@ impl Vfs {
             let moves_along = self.store_is_below(id, &from);
             if !moves_along && !path.below(&from, &to).is_some_and(|new| self.holds(id, &new)) {
                 self.unseal_wholly(&file)?;
+            } else if !moves_along {
+                self.make_whole(&file)?;
             }
         }
         Ok(())
     }
 
-    /// A file gets a name: if its store cannot hold that, the file is unsealed first.
+    /// A file gets a name: if its store cannot hold that, the file is unsealed first. The table tells names of files as
+    /// they were sealed, so one that was changed in part must not need it any more.
     pub(super) fn stay_in_store(&self, inode: &Arc<Inode>, dir: &Arc<Inode>, name: &Name) -> Result<()> {
+        self.make_whole(inode)?;
         let Some(id) = inode.sealed_id() else { return Ok(()) };
         let to = {
             let _names = self.namespace.read();
@@ -147,6 +154,10 @@ impl Vfs {
     /// Before the trees are changed: what will have to be done to records.
     pub(super) fn announce(&self, from: &End, to: &End, exchange: bool) -> Result<Option<Forsaken>> {
         for end in [from, to] {
+            let stays = exchange || std::ptr::eq(end, from);
+            if end.inode.as_ref().is_some_and(|inode| stays && inode.is_partial()) {
+                return Err(Error::Busy("somebody began to write to it in this very moment; try again"));
+            }
             if let Some(inode) = &end.inode {
                 self.note_unnamed(inode, &end.path)?;
             }
@@ -174,26 +185,24 @@ impl Vfs {
                 stores.dir_renamed(old, new);
             }
         }
+        let mut moved: Vec<(SealedId, Arc<Inode>)> = Vec::new();
         for (end, other) in ends {
             let Some(inode) = &end.inode else { continue };
             if inode.kind != FileKind::Directory {
                 self.forget_kept(inode);
-                if inode.is_sealed() {
-                    self.update_sealed(inode)?;
-                }
+                moved.extend(inode.sealed_id().filter(|_| inode.is_sealed()).map(|id| (id, inode.clone())));
                 continue;
             }
             if !exchange {
                 stores.dir_renamed(&end.path, &other.path);
             }
-            let below: Vec<Arc<Inode>> = self.seals.by_id.iter().map(|entry| entry.value().clone()).collect();
-            for file in below.iter().filter(|file| file.is_sealed() && file.is_below(&other.path)) {
-                let along = file.sealed_id().is_some_and(|id| self.store_is_below(id, &other.path));
-                if !along {
-                    self.update_sealed(file)?;
-                }
-            }
+            let known = self.seals.by_id.iter().map(|entry| (*entry.key(), entry.value().clone()));
+            let below: Vec<_> = known.filter(|(_, file)| file.is_sealed() && file.is_below(&other.path)).collect();
+            moved.extend(below.into_iter().filter(|(id, _)| !self.store_is_below(*id, &other.path)));
         }
+        // Of two that change names the older first: it keeps its own until the newer has let go of the other.
+        moved.sort_unstable_by_key(|(id, _)| (id.store, id.record));
+        moved.iter().try_for_each(|(_, file)| self.update_sealed(file))?;
         match (&to.inode, forsaken) {
             (Some(lost), what) => self.forsaken(lost, what),
             (None, _) => Ok(()),
@@ -219,12 +228,26 @@ impl Vfs {
         self.note(&Record::Unnamed { path: path.clone() })
     }
 
+    /// The record holds a version that the file had. Without this a successor would know it by its name alone, and the
+    /// file may get another.
+    pub(super) fn note_older_version(&self, id: SealedId, before: &Attr) -> Result<()> {
+        // No file has such a length: the record is never taken for what the file is now.
+        let memory = Identity { size: u64::MAX, ..before.identity() };
+        self.note(&Record::Sealed { memory, id, absent: false })?;
+        self.note(&Record::Dirty { memory: before.ino })
+    }
+
     /// The name is gone: the store follows. What is open is removed from it with the last handle.
     pub(super) fn forsaken(&self, inode: &Arc<Inode>, what: Option<Forsaken>) -> Result<()> {
         match what {
             Some(Forsaken::Wholly(id)) if inode.opens.lock().total == 0 => {
                 inode.content.write().sealed = None;
                 self.remove_sealed(id);
+                Ok(())
+            }
+            Some(Forsaken::Wholly(id)) => {
+                // Remembered until then, whatever becomes of the journal.
+                self.seals.dropped.insert(id);
                 Ok(())
             }
             Some(Forsaken::PartOf) if inode.is_sealed() => self.update_sealed(inode),

@@ -3,19 +3,18 @@
 //! The mirror tree tells which files there are; the journal tells which of them are clean, what they shadow, and
 //! whether a rename was under way. Nothing is copied here: a mount is ready as soon as the tree has been read.
 
-use std::collections::{HashMap, HashSet};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::identity::Place;
 use super::inode::{Dentry, Inode, Reason};
 use super::journal::{Record, RenameIntent};
+use super::remembered::{Remembered, SealedAs};
 use super::sealed::Sealed;
 use super::{Result, Vfs};
-use crate::backend::zarr::{SealedEntry, SealedId};
+use crate::backend::zarr::SealedId;
 use crate::backend::{Access, Time, Times, lease};
-use crate::config::Originals;
 use crate::model::{Attr, FileKind, Identity, Name, RelPath, Tier, Timestamp};
 
 /// What was found.
@@ -27,76 +26,6 @@ pub struct Recovered {
     pub bytes: u64,
     /// Temporary files that were removed.
     pub swept: u64,
-}
-
-/// The journal, read to its end.
-#[derive(Debug, Default)]
-struct Remembered {
-    over: HashMap<(u64, u64, OsString), Option<Identity>>,
-    clean: HashMap<u64, Identity>,
-    publishing: HashMap<u64, (Identity, u64, u64)>,
-    rename: Option<RenameIntent>,
-    left: HashSet<u64>,
-    sealed: HashMap<u64, SealedAs>,
-    dropping: HashSet<SealedId>,
-    updating: HashSet<SealedId>,
-    waiting: HashMap<RelPath, u64>,
-    unnamed: Vec<RelPath>,
-    /// What the stores say, of those that were read.
-    entries: HashMap<SealedId, SealedEntry>,
-}
-
-/// What the journal says of a file that a store holds.
-#[derive(Debug, Clone, Copy)]
-struct SealedAs {
-    memory: Identity,
-    id: SealedId,
-    absent: bool,
-    current: bool,
-}
-
-impl Remembered {
-    fn read(records: Vec<Record>) -> Remembered {
-        let mut all = Remembered::default();
-        for record in records {
-            match record {
-                Record::Over { memory, dir, name, over } => {
-                    all.over.insert((memory, dir, name), over);
-                }
-                Record::Clean { memory } => {
-                    all.clean.insert(memory.ino, memory);
-                }
-                Record::Dirty { memory } => {
-                    all.clean.remove(&memory);
-                    if let Some(sealed) = all.sealed.get_mut(&memory) {
-                        sealed.current = false;
-                    }
-                }
-                Record::Publishing { memory, dev, ino } => {
-                    all.publishing.insert(memory.ino, (memory, dev, ino));
-                }
-                Record::Rename(intent) => all.rename = Some(*intent),
-                Record::Renamed => all.rename = None,
-                Record::Left { memory } => {
-                    all.left.insert(memory);
-                }
-                Record::Sealed { memory, id, absent } => {
-                    all.sealed.insert(memory.ino, SealedAs { memory, id, absent, current: true });
-                }
-                Record::Dropping { id } => {
-                    all.dropping.insert(id);
-                }
-                Record::Updating { id } => {
-                    all.updating.insert(id);
-                }
-                Record::Waiting { path, ino } => {
-                    all.waiting.insert(path, ino);
-                }
-                Record::Unnamed { path } => all.unnamed.push(path),
-            }
-        }
-        all
-    }
 }
 
 /// What recovery decides about one name in the mirror.
@@ -122,8 +51,7 @@ impl Vfs {
         let reshadow = remembered.rename.take().map(|intent| self.finish_rename(&intent)).transpose()?.flatten();
         let root = self.root.clone();
         self.recover_dir(&root, &RelPath::root(), &mut remembered, reshadow.as_ref(), &mut recovered)?;
-        self.recover_records(&remembered);
-        self.recover_committed(&remembered)?;
+        self.recover_records(&mut remembered)?;
         self.recover_waiting(&remembered);
         if let Some(journal) = &self.journal {
             journal.rewrite(|| self.live_records())?;
@@ -222,7 +150,12 @@ impl Vfs {
             self.recovered_inode(&attr)
         });
         if let Some(sealed) = remembered.sealed.get(&attr.ino) {
-            self.remember_sealed(&inode, sealed.id, attr.atime);
+            let known = remembered.partial.get(&attr.ino);
+            let entry = known.and_then(|_| remembered.entry_of(sealed.id, path));
+            self.remember_sealed(&inode, entry.map_or(sealed.id, |entry| entry.id), attr.atime);
+            if let Some(known) = known {
+                self.recover_partial(&inode, entry, known, attr.size);
+            }
         }
         let is_unheld = || Ok(lease::is_unheld(&tree.open(path, Access::Read)?)?);
         self.recover_name(&inode, (dir, name), verdict, is_unheld, &attr)
@@ -271,6 +204,9 @@ impl Vfs {
         };
         let Some((_, name)) = path.split() else { return Ok(false) };
         let over = self.shadowed(dir, path, attr, remembered)?;
+        // One of which nothing was written is as good as absent.
+        let absent = sealed.absent || (remembered.partial.contains_key(&attr.ino) && sealed.memory == attr.identity());
+        let sealed = SealedAs { absent, ..sealed };
         if !sealed.absent && sealed.memory != attr.identity() {
             if let Some(known) = remembered.sealed.get_mut(&attr.ino) {
                 known.current = false;
@@ -333,68 +269,9 @@ impl Vfs {
         self.remove_plain_copy(inode, &Dentry { parent: dir.clone(), name: name.to_owned().into(), over }, attr.ino)
     }
 
-    /// Records of which the journal does not know yet: their files were sealed when the daemon was killed, and are in
-    /// memory as they were. What becomes of the files becomes of the records too.
-    fn recover_committed(&self, remembered: &Remembered) -> Result<()> {
-        let memory = self.memory()?.tree();
-        for (id, entry) in &remembered.entries {
-            if self.sealed_inode(*id).is_some() || remembered.dropping.contains(id) {
-                continue;
-            }
-            if self.is_unnamed(entry, remembered)? {
-                self.remove_sealed(*id);
-                continue;
-            }
-            for path in &entry.names {
-                if self.originals(path) == Originals::Keep {
-                    continue;
-                }
-                let Some(inode) = memory.find(path)?.and_then(|attr| self.inodes.resident(attr.ino)) else { continue };
-                let known = inode.sealed_id().filter(|known| remembered.entries.contains_key(known));
-                if known.is_none() {
-                    if let Some(gone) = inode.sealed_id() {
-                        self.seals.by_id.remove(&gone);
-                    }
-                    self.remember_sealed(&inode, *id, entry.atime);
-                    break;
-                }
-            }
-        }
-        Ok(())
-    }
-
     fn remember_sealed(&self, inode: &Arc<Inode>, id: SealedId, atime: Timestamp) {
         inode.content.write().sealed = Some(Sealed::new(id, atime));
         self.seals.by_id.insert(id, inode.clone());
-    }
-
-    /// Finishes what was under way between the trees and the stores.
-    fn recover_records(&self, remembered: &Remembered) {
-        for id in remembered.dropping.iter().filter(|id| self.sealed_inode(**id).is_none()) {
-            if remembered.entries.contains_key(id) {
-                self.remove_sealed(*id);
-            } else {
-                // Its store has not been read yet: it goes when that is.
-                self.seals.dropped.insert(*id);
-            }
-        }
-        for id in &remembered.updating {
-            let Some(inode) = self.sealed_inode(*id).filter(|inode| inode.is_sealed()) else { continue };
-            if let Err(e) = self.update_sealed(&inode) {
-                tracing::error!("a store's table could not follow a change of names: {e}");
-            }
-        }
-    }
-
-    /// Whether the file of a record lost its names while it was sealed.
-    fn is_unnamed(&self, entry: &SealedEntry, remembered: &Remembered) -> Result<bool> {
-        for path in &entry.names {
-            let lost = remembered.unnamed.iter().any(|name| path.starts_with(name));
-            if !lost || self.memory()?.tree().find(path)?.is_some() || self.disk.tree().find(path)?.is_some() {
-                return Ok(false);
-            }
-        }
-        Ok(!self.read_only)
     }
 
     /// Plain files that were to be sealed, where they still lie.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::inode::{Inode, Reason};
 use super::journal::Record;
 use super::{Error, MoveError, Result, Vfs};
-use crate::backend::zarr::{StoreFigures, StoredAt};
+use crate::backend::zarr::{SealedId, StoreFigures, StoredAt};
 use crate::model::{Attr, Identity, RelPath, State, Tier};
 
 /// Failures kept for `status`; older ones make room.
@@ -278,6 +278,8 @@ impl Vfs {
     /// Rewrites the journal when it has grown long.
     pub(super) fn compact_journal(&self) {
         let Some(journal) = self.journal.as_ref().filter(|journal| journal.is_long()) else { return };
+        // In the middle of a commit, names that were lost since it began stand nowhere else.
+        let Some(_in_place) = self.seals.in_place.try_write() else { return };
         // For writing: whatever makes a file clean or gives it a shadow holds this for reading.
         let _names = self.namespace.write();
         if let Err(e) = journal.rewrite(|| self.live_records()) {
@@ -300,6 +302,7 @@ impl Vfs {
             {
                 // An older version is in the store; the next one takes its place.
                 records.push(Record::Sealed { memory: attr.identity(), id, absent: false });
+                records.extend(partial_records(&inode, memory, id));
                 records.push(Record::Dirty { memory });
             }
             for dentry in inode.names.read().iter() {
@@ -314,6 +317,7 @@ impl Vfs {
                 && let Some(attr) = self.memory.as_ref().and_then(|memory| memory.tree().find(&path).ok().flatten())
             {
                 records.push(Record::Sealed { memory: attr.identity(), id, absent: inode.is_absent() });
+                records.extend(partial_records(&inode, memory, id));
             } else if !inode.is_dirty()
                 && let Some(path) = inode.path()
                 && let Some(attr) = self.memory.as_ref().and_then(|memory| memory.tree().find(&path).ok().flatten())
@@ -323,6 +327,11 @@ impl Vfs {
         }
         records
     }
+}
+
+/// Which bytes of a file that is partly in memory are there, for the journal.
+fn partial_records(inode: &Inode, memory: u64, id: SealedId) -> Vec<Record> {
+    inode.content.read().partial().map_or_else(Vec::new, |partial| partial.records(memory, id))
 }
 
 /// What `name` in `dir` shadows, for the journal.
@@ -346,5 +355,6 @@ fn why(reason: Reason) -> &'static str {
         Reason::NoMemoryTier => "on disk because this mount has no memory tier",
         Reason::Sealed => "sealed when it came to rest",
         Reason::Unsealed => "was sealed, and somebody writes to it",
+        Reason::Promoted => "a copy, because it is read again and again, or somebody walks towards it",
     }
 }

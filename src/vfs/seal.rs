@@ -16,12 +16,13 @@ use super::depart::copy_attributes;
 use super::identity::Place;
 use super::inode::{Dentry, Inode, Reason};
 use super::journal::Record;
+use super::partial::Composite;
 use super::rename::is_version;
 use super::report::over_record;
 use super::sealed::Sealed;
 use super::{Error, Goal, Kept, MoveError, Result, Vfs};
 use crate::backend::zarr::{Batch, SealError, SealedId, Subject, Ticket};
-use crate::backend::{Access, Backend, Expected, Object, PublishError, Time, Times};
+use crate::backend::{Access, Backend, ByteSource, Expected, Object, PublishError, Time, Times};
 use crate::config::{Originals, SealAs};
 use crate::model::{Attr, FileKind, Identity, RelPath, Tier, Timestamp};
 
@@ -93,6 +94,8 @@ impl Vfs {
         let batch = stores.begin();
         let mut begun =
             self.begin_all(inodes, &guards.iter().map(|guard| guard.is_some()).collect::<Vec<_>>(), &*batch);
+        // Until the files know of their records: whoever reads the stores in between would take them for files.
+        let in_place = begun.iter().any(|result| result.is_ok()).then(|| self.seals.in_place.read());
         for result in &mut begun {
             if let Ok(sealing) = result
                 && let Err(e) = self.still_unchanged(sealing)
@@ -104,8 +107,6 @@ impl Vfs {
         }
         // A commit waits for the disk; nothing is worth no wait.
         let any = begun.iter().any(|result| result.is_ok());
-        // Until the files know of their records: whoever reads the stores in between would take them for files.
-        let in_place = any.then(|| self.seals.in_place.read());
         let mut committed: HashMap<Ticket, _> = if any { batch.commit().into_iter().collect() } else { HashMap::new() };
         let settle = |result: std::result::Result<Sealing, MoveError>| {
             let sealing = result?;
@@ -204,7 +205,9 @@ impl Vfs {
             (source, subject)
         };
         let (before, names) = (subject.attr, subject.names.clone());
-        match batch.add(subject, &source) {
+        let composite = inode.content.read().partial().map(|partial| Composite::new(&source, partial.clone()));
+        let bytes: &dyn ByteSource = composite.as_ref().map_or(&source, |composite| composite);
+        match batch.add(subject, bytes) {
             Ok(ticket) => Ok(Sealing { inode: inode.clone(), source, before, names, ticket }),
             Err(e) => {
                 // Read while it was written: no wonder that it differs, or seems to be no image.
@@ -306,7 +309,7 @@ impl Vfs {
         }
         self.replace_record(inode, id, sealing.before.atime);
         if changed {
-            return Ok(());
+            return Ok(self.note_older_version(id, &sealing.before)?);
         }
         if inode.in_mirror() {
             self.seal_in_memory(inode, id, &sealing.source)?;
@@ -321,9 +324,12 @@ impl Vfs {
     }
 
     /// Notes which record holds a version of the file.
-    fn replace_record(&self, inode: &Arc<Inode>, id: SealedId, atime: Timestamp) {
-        let old = inode.content.write().sealed.replace(Sealed::new(id, atime));
-        if let Some(old) = old {
+    pub(super) fn replace_record(&self, inode: &Arc<Inode>, id: SealedId, atime: Timestamp) {
+        let mut content = inode.content.write();
+        if let Some(old) = content.sealed.replace(Sealed::new(id, atime)) {
+            if let Some(partial) = old.partial {
+                self.rebase_partial(&mut content, partial);
+            }
             self.seals.by_id.remove(&old.id);
         }
         self.seals.by_id.insert(id, inode.clone());
@@ -400,7 +406,7 @@ impl Vfs {
         self.identities.moved(inode.ino, to, attr.ctime, shown);
         content.place = to;
         content.object = (open > 0).then_some(object);
-        content.sealed = Some(Sealed { id, atime: sealing.before.atime, source });
+        content.sealed = Some(Sealed { source, ..Sealed::new(id, sealing.before.atime) });
         inode.absent.store(true, Ordering::Release);
         inode.seal_is_current.store(true, Ordering::Release);
         inode.dirty.store(false, Ordering::Release);
@@ -431,7 +437,8 @@ impl Vfs {
         let shown = self.identities.ctime(content.place, before.ctime);
         self.note(&Record::Sealed { memory: before.identity(), id, absent: true })?;
         inode.absent.store(true, Ordering::Release);
-        content.sealed = Some(Sealed { id, atime, source });
+        inode.partial.store(false, Ordering::Release);
+        content.sealed = Some(Sealed { source, ..Sealed::new(id, atime) });
         self.empty(&object, before.size);
         object.set_times(Times { atime: Time::At(atime), mtime: Time::At(before.mtime) })?;
         self.identities.moved(inode.ino, content.place, object.stat()?.ctime, shown);

@@ -176,6 +176,8 @@ impl Vfs {
         if deleted {
             let id = inode.content.write().sealed.take().map(|sealed| sealed.id);
             if let Some(id) = id {
+                // No directory is renamed under the removal: what is written to its store would make the old one again.
+                let _names = self.namespace.read();
                 self.remove_sealed(id);
             }
         } else if wrote && inode.place().tier == Tier::Disk {

@@ -33,11 +33,13 @@ pub struct Setup {
     pub rules: &'static str,
     /// Whether there are stores.
     pub sealing: bool,
+    /// Sealed files of this size are unsealed in part, in bytes.
+    pub unseal_in_part_from: u64,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Setup { limit: 64 << 20, passthrough: false, rules: "", sealing: false }
+        Setup { limit: 64 << 20, passthrough: false, rules: "", sealing: false, unseal_in_part_from: u64::MAX }
     }
 }
 
@@ -140,6 +142,8 @@ impl World {
             passthrough: self.setup.passthrough,
             read_only: false,
             short_lived: false,
+            unseal_in_part_from: self.setup.unseal_in_part_from,
+            on_read: Box::new(|_| {}),
             on_short: Box::new(|| {}),
         })
         .expect("the file system is built")

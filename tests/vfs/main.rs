@@ -3,9 +3,12 @@
 mod jobs;
 mod moves;
 mod names;
+mod promotion;
 mod restart;
 mod sealing;
 mod sealing_crash;
+mod sealing_kill;
+mod sealing_parts;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::atomic::Ordering;
 
 use super::array::ArraySpec;
-use super::documents::{at_least_as_declared, edit_group, put_array, put_array_like};
+use super::documents::{at_least_as_declared, edit_group, forget_image, put_array, put_array_like};
 use super::ground::{below, zarr_version};
 use super::marker::{Kind, PlateMarker};
 use super::ngff::{
@@ -188,6 +188,8 @@ impl Store {
     /// The files that make up an image's group and its arrays, and are ours.
     pub fn drop_image(&self, path: &str, levels: u64) -> io::Result<()> {
         let place = self.place();
+        // Without arrays it is no image: said before they go.
+        forget_image(&self.ground, &below(&place, path), self.version)?;
         for level in (0..levels).rev() {
             let array = if path.is_empty() { level.to_string() } else { format!("{path}/{level}") };
             self.drop_documents(&place, &below(&place, &array))?;

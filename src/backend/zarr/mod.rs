@@ -17,6 +17,7 @@ mod due;
 pub mod files;
 mod ground;
 mod grow;
+mod left;
 mod level;
 mod marker;
 mod metadata;

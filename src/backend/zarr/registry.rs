@@ -126,11 +126,19 @@ impl Registry {
         let mut dirs = self.dirs.lock();
         self.ground.files.tree().forget_dirs();
         for store in self.all() {
-            let mut place = store.place.write();
-            if let Some(rest) = super::store::relative(from, &place) {
-                *place = super::store::whole(to, &rest);
-            } else if *place == *from {
-                *place = to.clone();
+            let moved = {
+                let mut place = store.place.write();
+                let before = place.clone();
+                if let Some(rest) = super::store::relative(from, &place) {
+                    *place = super::store::whole(to, &rest);
+                } else if *place == *from {
+                    *place = to.clone();
+                }
+                *place != before
+            };
+            if moved {
+                // It names the old place; nothing is leaving while directories are renamed.
+                store.state.lock().has_left();
             }
         }
         // The next look finds each store at its new place, by its id.

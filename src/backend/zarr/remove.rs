@@ -12,7 +12,7 @@ use super::numbering::{parse_field, well_path};
 use super::reshard::{Reshard, StagedShard};
 use super::standing::files_of;
 use super::store::{Claim, OWN, State, Store, hash};
-use super::table::{Due, Page, RecordId};
+use super::table::{Due, LITERALS, Page, RecordId, TABLES};
 use crate::config::Ngff;
 
 /// Levels that an image can have.
@@ -62,7 +62,7 @@ fn settle(store: &Arc<Store>, state: &mut State, empty: &[String]) -> io::Result
     if !empty.is_empty() {
         super::companions::drop_unused(store, state)?;
     }
-    if state.entries.is_empty() && store.reserved.load(Ordering::Acquire) == 0 { drop_store(store) } else { Ok(()) }
+    drop_if_empty(store, state)
 }
 
 fn again(e: &io::Error) -> io::Error {
@@ -72,6 +72,7 @@ fn again(e: &io::Error) -> io::Error {
 /// Takes records out of their page, then their chunks away; images that no record uses any more.
 fn remove_from_page(store: &Arc<Store>, state: &mut State, number: u64, ids: &[RecordId]) -> io::Result<Vec<String>> {
     let place = store.place();
+    announce(store, state, ids);
     let mut page = state.pages.read(&store.ground, &place, store.version, number)?;
     let mut own: Vec<String> = Vec::new();
     for id in ids {
@@ -87,10 +88,6 @@ fn remove_from_page(store: &Arc<Store>, state: &mut State, number: u64, ids: &[R
         page.dues.clear();
     }
     let (ground, version) = (store.ground.clone(), store.version);
-    if page.records().next().is_none() {
-        // A page of nothing but dues would not be free.
-        page.dues.clear();
-    }
     state.pages.write(&ground, &place, version, number, &mut page)?;
     ground.reached("removed")?;
     own.iter().for_each(|path| drop(state.claims.remove(&hash(path))));
@@ -99,7 +96,40 @@ fn remove_from_page(store: &Arc<Store>, state: &mut State, number: u64, ids: &[R
     for path in own.iter().filter(|path| is_file(store, path)) {
         ground.files.remove(&below(&place, path), &place)?;
     }
+    for id in ids {
+        super::update::give_way(store, state, *id)?;
+    }
+    ground.reached("chunks")?;
     Ok(empty)
+}
+
+/// Before records leave that are the last of an image: should this be cut short, its groups go at the next mount.
+fn announce(store: &Store, state: &mut State, ids: &[RecordId]) {
+    let mut leaving: BTreeMap<&String, usize> = BTreeMap::new();
+    for entry in ids.iter().filter_map(|id| state.entries.get(&id.0)) {
+        entry.images.iter().for_each(|image| *leaving.entry(image).or_default() += 1);
+    }
+    let is_last =
+        |(image, leaving): &(&String, usize)| state.images.get(*image).is_some_and(|all| *all as usize <= *leaving);
+    let last: Vec<String> = leaving.into_iter().filter(is_last).map(|(image, _)| image.clone()).collect();
+    let noted = match &state.leaving {
+        _ if last.is_empty() => Ok(()),
+        Some(note) => note.add(&last),
+        None => super::due::note(&store.ground, std::iter::once((store.place(), last)))
+            .map(|note| state.leaving = Some(note)),
+    };
+    if let Err(e) = noted {
+        // On a full disk above all things can be deleted.
+        tracing::warn!("nobody will know that files are leaving the store {}: {e}", store.place());
+    }
+}
+
+/// Removes a store without records, unless somebody plans a file for it, or a record may be where nobody can read it.
+pub(super) fn drop_if_empty(store: &Store, state: &mut State) -> io::Result<()> {
+    if !state.entries.is_empty() || state.flawed || store.reserved.load(Ordering::Acquire) > 0 {
+        return Ok(());
+    }
+    drop_store(store, state)
 }
 
 /// Whether a chunk is a file of its own.
@@ -229,15 +259,21 @@ pub(super) fn drop_unborn(store: &Store) -> io::Result<()> {
     // On a full disk what says that they are there could not be changed before.
     let images: Vec<String> = std::mem::take(&mut state.images).into_keys().collect();
     drop_dirs(store, &state, &images)?;
-    drop_store(store)
+    drop_store(store, &mut state)
 }
 
 /// Removes a store that has no records. What others put into it stays, in a group that is no plate any more.
-fn drop_store(store: &Store) -> io::Result<()> {
+fn drop_store(store: &Store, state: &mut State) -> io::Result<()> {
     let place = store.place();
-    // Whoever comes after a kill takes the rest away. Without room for the note it is done all the same.
-    let note = super::due::note(&store.ground, std::iter::once(place.clone())).ok();
-    drop_tree(store, OWN)?;
+    if state.leaving.is_none() {
+        // Without room for the note it is done all the same.
+        state.leaving = super::due::note(&store.ground, std::iter::once((place.clone(), Vec::new()))).ok();
+    }
+    // The marker last: without it nobody would know that the rest is ours.
+    for path in [TABLES, LITERALS, OWN] {
+        drop_tree(store, path)?;
+        store.ground.reached(path)?;
+    }
     store.drop_documents(&place, &below(&place, SERIES))?;
     store.gone.store(true, Ordering::Release);
     store.ground.opened.forget(store.id);
@@ -249,7 +285,7 @@ fn drop_store(store: &Store) -> io::Result<()> {
         .iter()
         .any(|entry| !matches!(entry.name.to_str(), Some(".zattrs" | "zarr.json" | ".zgroup")));
     if foreign {
-        note.into_iter().for_each(|note| note.done());
+        state.has_left();
         return super::documents::edit_group(&store.ground, (&place, &place), store.version, |document| {
             let ome = document.ome();
             ["plate", "multiscales", "omero", "bioformats2raw.layout"].iter().for_each(|key| drop(ome.remove(*key)));
@@ -262,7 +298,7 @@ fn drop_store(store: &Store) -> io::Result<()> {
         Err(e) if crate::backend::is_absent(&e) => Ok(()),
         removed => removed,
     })?;
-    note.into_iter().for_each(|note| note.done());
+    state.has_left();
     Ok(())
 }
 

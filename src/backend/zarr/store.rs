@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
+use super::due::Note;
 use super::ground::{Ground, below, chunk_path};
+use super::left::Beside;
 use super::marker::{Kind, Marker, PlateMarker, PlateShape};
 use super::ngff::Document;
 use super::pages::Pages;
@@ -69,6 +71,12 @@ pub(super) struct State {
     pub times_used: u64,
     /// Display windows widened since they were last written.
     pub windows_moved: bool,
+    /// A part of the table cannot be read: chunks that no record uses may be of one in there.
+    pub flawed: bool,
+    /// Records that keep names in their page which they have no more ([`super::update`]).
+    pub beside: BTreeMap<u64, Beside>,
+    /// Told those who come after a kill that files are leaving.
+    pub leaving: Option<Note>,
 }
 
 /// Who has a chunk.
@@ -109,11 +117,15 @@ impl Store {
         let shared = Arc::new(RwLock::new(place.clone()));
         let mut state = State::new(marker);
         let mut dues = Vec::new();
-        let mut records = Vec::new();
+        let (mut records, mut flawed) = (Vec::new(), false);
         state.pages = Pages::load(ground, place, version, &mut |number, page| {
             dues.extend(page.dues.iter().cloned());
+            let before = records.len();
             records.extend(records_of(place, number, page));
+            let sound = page.damage.is_empty() && page.lost == 0;
+            flawed |= !sound || records.len() - before < page.records().count();
         })?;
+        state.flawed = flawed || state.pages.unread;
         if ground.writable {
             redo(ground, place, &dues);
             Sharding::of(&state.marker).iter().for_each(|sharding| sharding.drop_empty(ground, place, &dues));
@@ -125,6 +137,7 @@ impl Store {
         }
         if ground.writable {
             state.forget_due(ground, place, &dues);
+            state.forget_left_behind(ground, place, version)?;
         }
         state.next_record = state.next_record.max(state.marker.next_record);
         state.next_image = state.next_image.max(highest_group(ground, place)?);
@@ -240,6 +253,9 @@ impl State {
             literals_declared: 0,
             times_used: 0,
             windows_moved: false,
+            flawed: false,
+            beside: BTreeMap::new(),
+            leaving: None,
         }
     }
 
@@ -257,6 +273,7 @@ impl State {
         let recipe = recipe_of(&reader, record);
         if let Err(e) = &recipe {
             tracing::error!("the recipe of {} in {} cannot be read: {e}", record.names[0], place.read());
+            self.flawed = true;
         }
         self.take_in(version, record, recipe.ok().as_ref());
     }
@@ -320,19 +337,6 @@ impl State {
             }
         }
         empty
-    }
-
-    /// Removals that are due and whose chunk nobody has written since.
-    fn forget_due(&self, ground: &Ground, place: &RelPath, dues: &[Due]) {
-        for due in dues {
-            let Due::Remove { path } = due else { continue };
-            if self.claims.contains_key(&hash(path)) {
-                continue;
-            }
-            if let Err(e) = ground.files.remove(&below(place, path), place) {
-                tracing::warn!("{path} of the store {place}, which no file uses, stays: {e}");
-            }
-        }
     }
 }
 

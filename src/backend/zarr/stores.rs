@@ -143,7 +143,8 @@ pub trait Stores: Send + Sync {
     fn begin(&self) -> Box<dyn Batch + '_>;
 
     /// Every sealed file of the stores that stand in the directory `dir` (their names may lie deeper). A store that
-    /// was read before is not read again unless it changed.
+    /// was read before is not read again unless it changed. A record whose names newer records have, because a commit or
+    /// a rename was cut short, is listed with none.
     fn listing(&self, dir: &RelPath) -> io::Result<Vec<SealedEntry>>;
 
     /// Something that changes when a store appears in the directory `dir` or vanishes from it. Cheap.

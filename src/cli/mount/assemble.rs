@@ -17,13 +17,16 @@ use crate::control::Answers;
 use crate::control::metrics;
 use crate::fuse::{Options, OwnFiles};
 use crate::materialize::jobs::Jobs;
-use crate::materialize::{AlarmBell, Workers};
+use crate::materialize::{AlarmBell, Reads, Workers};
 use crate::model::SystemClock;
 use crate::pressure::{MemoryProbe, SystemProbe};
 use crate::vfs::{self, Budget, SystemGauge, Vfs};
 
 /// Threads that answer the kernel: some wait for the disk while others go on.
 const THREADS: usize = 8;
+
+/// Smaller sealed files are brought back whole when somebody writes to them: that takes milliseconds.
+const UNSEAL_IN_PART_FROM: u64 = 8 << 20;
 
 /// Mounts, and returns when the mount can be used.
 pub(super) fn start(parts: Parts<'_>) -> Result<Arc<dyn Served>, Failure> {
@@ -35,11 +38,13 @@ pub(super) fn start(parts: Parts<'_>) -> Result<Arc<dyn Served>, Failure> {
     let bell = AlarmBell::default();
     let alarm = bell.alarm();
     let on_short = Box::new(move || alarm.ring());
-    let vfs = open_vfs(&parts, probe.clone(), on_short).map_err(|error| failed(&error))?;
+    let reads = Reads::default();
+    let vfs = open_vfs(&parts, probe.clone(), on_short, reads.on_read()).map_err(|error| failed(&error))?;
     let records = parts.workspace.own_dir().map_err(|error| failed(&error))?;
     let jobs = Arc::new(Jobs::new(vfs.clone(), records));
     let answers = Arc::new(Answers::new(vfs.clone(), jobs.clone(), probe.clone(), parts.facts.clone()));
-    let workers = Workers::start(vfs.clone(), probe, bell).map_err(|error| failed(&error))?;
+    let workers = Workers::start(vfs.clone(), probe, bell, (reads, parts.config.memory.promote))
+        .map_err(|error| failed(&error))?;
     let options = Options {
         source: parts.checked.workspace.clone(),
         allow_other: parts.options.allow_other,
@@ -73,6 +78,7 @@ fn open_vfs(
     parts: &Parts<'_>,
     probe: Arc<dyn MemoryProbe>,
     on_short: Box<dyn Fn() + Send + Sync>,
+    on_read: vfs::OnRead,
 ) -> vfs::Result<Arc<Vfs>> {
     let root = parts.workspace.root();
     // A read-only mount stages nothing; any directory will do.
@@ -104,6 +110,8 @@ fn open_vfs(
         passthrough: rustix::process::geteuid().is_root(),
         read_only: parts.options.read_only,
         short_lived: parts.place.is_some_and(|place| !matches!(place.kind, PlaceKind::HostTmpfs)),
+        unseal_in_part_from: UNSEAL_IN_PART_FROM,
+        on_read,
         on_short,
     })?;
     if recovered.files > 0 || recovered.swept > 0 {

@@ -3,6 +3,7 @@
 mod again;
 mod commit;
 mod costs;
+mod cut;
 mod full;
 mod images;
 mod plates;
