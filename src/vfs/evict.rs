@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::depart::Departure;
 use super::inode::{Inode, Reason};
 use super::{Goal, MoveError, Vfs};
 
@@ -117,13 +116,11 @@ impl Vfs {
     ) -> Vec<std::result::Result<(), MoveError>> {
         // The order in which moves are locked does not matter as long as only try_lock is used for more than one.
         let guards: Vec<_> = inodes.iter().map(|inode| inode.moving.try_lock()).collect();
-        let mut begun: Vec<std::result::Result<Option<Departure>, MoveError>> = Vec::with_capacity(inodes.len());
-        for (inode, guard) in inodes.iter().zip(&guards) {
-            begun.push(match guard {
-                Some(_) => self.begin_departure(inode, goal),
-                None => Err(MoveError::Held),
-            });
-        }
+        let begin = |(inode, guard): (_, &Option<_>)| match guard {
+            Some(_) => self.begin_departure(inode, goal),
+            None => Err(MoveError::Held),
+        };
+        let mut begun: Vec<_> = inodes.iter().zip(&guards).map(begin).collect();
         for departure in begun.iter().flatten().flatten() {
             departure.start_writeback();
         }

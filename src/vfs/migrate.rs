@@ -259,6 +259,22 @@ impl Vfs {
         inodes.iter().map(seal).collect()
     }
 
+    /// Seals one file on request, whatever its rule says.
+    pub(super) fn seal(&self, inode: &Arc<Inode>, goal: Goal, reason: Reason) -> Moved {
+        if self.stores.is_none() || self.memory.is_none() {
+            return Err(Error::Unsupported("this mount seals nothing: it is read-only, or has no memory tier").into());
+        }
+        if inode.is_sealed() {
+            return if goal == Goal::Home { self.drop_pages_waiting(inode) } else { Ok(()) };
+        }
+        self.seal_batch(std::slice::from_ref(inode), goal, reason, true).pop().unwrap_or(Err(MoveError::NotThere))
+    }
+
+    fn drop_pages_waiting(&self, inode: &Arc<Inode>) -> Moved {
+        let _moving = inode.moving.lock();
+        self.drop_pages(inode)
+    }
+
     fn raise_all(&self, inodes: &[Arc<Inode>], since: u64) -> Vec<Moved> {
         let next = AtomicUsize::new(0);
         let done: Mutex<Vec<(usize, Moved)>> = Mutex::new(Vec::with_capacity(inodes.len()));

@@ -25,6 +25,7 @@ mod directory;
 mod durable;
 mod error;
 mod evict;
+mod forgo;
 mod gauge;
 mod handle;
 mod heat;

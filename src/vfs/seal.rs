@@ -485,20 +485,4 @@ impl Vfs {
     pub(super) fn why_refused(&self, inode: &Inode) -> Option<String> {
         self.seals.refused.get(&inode.ino).map(|known| known.2.clone())
     }
-
-    /// Seals one file on request, whatever its rule says.
-    pub(super) fn seal(&self, inode: &Arc<Inode>, goal: Goal, reason: Reason) -> Moved {
-        if self.stores.is_none() || self.memory.is_none() {
-            return Err(Error::Unsupported("this mount seals nothing: it is read-only, or has no memory tier").into());
-        }
-        if inode.is_sealed() {
-            return if goal == Goal::Home { self.drop_pages_waiting(inode) } else { Ok(()) };
-        }
-        self.seal_batch(std::slice::from_ref(inode), goal, reason, true).pop().unwrap_or(Err(MoveError::NotThere))
-    }
-
-    fn drop_pages_waiting(&self, inode: &Arc<Inode>) -> Moved {
-        let _moving = inode.moving.lock();
-        self.drop_pages(inode)
-    }
 }
