@@ -181,6 +181,7 @@ impl Vfs {
             done.of_bytes += size;
             files.push((inode, path, size));
         }
+        self.images_first(&mut files, |(inode, ..)| inode);
         let mut failed = Vec::new();
         for batch in files.chunks(super::evict::BATCH) {
             if stop.load(Ordering::Relaxed) {
@@ -243,12 +244,13 @@ impl Vfs {
     /// happens to the file.
     pub fn write_behind(&self, latest: Duration) -> usize {
         let now = self.now();
-        let due: Vec<Arc<Inode>> = self
+        let mut due: Vec<Arc<Inode>> = self
             .inodes
             .residents()
             .into_iter()
             .filter(|inode| inode.is_dirty() && self.is_due(inode, now, latest))
             .collect();
+        self.images_first(&mut due, |inode| inode);
         let mut done = 0;
         for batch in due.chunks(super::evict::BATCH) {
             let results = self.send_home(batch, Goal::Clean, Reason::Rule, false);

@@ -32,6 +32,7 @@ mod heat;
 mod identity;
 mod inode;
 mod journal;
+mod labels;
 mod lookup;
 mod migrate;
 mod names;
@@ -130,7 +131,7 @@ pub struct Vfs {
     stores: Option<Box<dyn Stores>>,
     show_stores: bool,
     seals: SealTables,
-    router: Router,
+    router: Arc<Router>,
     pins: pins::Pins,
     inodes: InodeTable,
     identities: Identities,
@@ -224,7 +225,7 @@ impl Vfs {
             stores: parts.stores,
             show_stores: parts.show_stores,
             seals: SealTables::default(),
-            router: parts.router,
+            router: Arc::new(parts.router),
             pins,
             inodes,
             identities: Identities::new(place),

@@ -238,13 +238,14 @@ impl Vfs {
         self.pin_of(inode) == Some(Pin::Memory)
     }
 
-    /// In which tier a file at `path` starts: what its pin says, else its rule.
+    /// In which tier a file at `path` starts: what its pin says, else its rule. What is in a store starts on disk.
     pub(super) fn start_tier(&self, path: &RelPath) -> Tier {
-        match self.pin_at(path) {
+        let start = match self.pin_at(path) {
             Some(Pin::Memory) => Tier::Memory,
             Some(Pin::Never) => Tier::Disk,
             None => self.router.decide(path).start,
-        }
+        };
+        if start == Tier::Memory && self.is_in_store(path) { Tier::Disk } else { start }
     }
 
     /// Fails if a pin forbids that an inode's bytes come to `tier`.

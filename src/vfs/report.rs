@@ -156,6 +156,9 @@ impl Vfs {
         }
         let known = inode.sealed_id().filter(|_| inode.is_sealed());
         let store = known.and_then(|id| self.stores.as_ref()?.stored_at(id));
+        if let Some(role) = store.as_ref().and_then(|at| self.role_of(path, at)) {
+            reason = format!("{role}; {reason}");
+        }
         // A copy in memory is nearer.
         let at = store.clone().filter(|_| inode.is_absent());
         let explained = Explained {

@@ -23,7 +23,7 @@ use super::sealed::Sealed;
 use super::{Error, Goal, Kept, MoveError, Result, Vfs};
 use crate::backend::zarr::{Batch, SealError, SealedId, Subject, Ticket};
 use crate::backend::{Access, Backend, ByteSource, Expected, Object, PublishError, Time, Times};
-use crate::config::{Originals, SealAs};
+use crate::config::Originals;
 use crate::model::{Attr, FileKind, Identity, RelPath, Tier, Timestamp};
 
 /// A file on its way into a store.
@@ -81,10 +81,8 @@ impl Vfs {
         self.seals.plain.read().iter().any(|under| path.starts_with(under))
     }
 
-    /// Seals files together; their bytes leave memory. With [`Goal::Clean`] it is no failure if they cannot, because
-    /// the kernel holds them. Fails with `Refused` for those that
-    /// stay as they are.
-    pub(super) fn seal_batch(&self, inodes: &[Arc<Inode>], goal: Goal, reason: Reason, wait: bool) -> Vec<Moved> {
+    /// As [`Vfs::seal_batch`], in one commit.
+    pub(super) fn seal_together(&self, inodes: &[Arc<Inode>], goal: Goal, reason: Reason, wait: bool) -> Vec<Moved> {
         // More than one is locked: only ever by trying, unless it is alone.
         let guards: Vec<_> = match inodes {
             [one] if wait => vec![Some(one.moving.lock())],
@@ -120,7 +118,8 @@ impl Vfs {
         if wait {
             for ((inode, missed), result) in inodes.iter().zip(missed).zip(&mut results) {
                 if missed {
-                    *result = self.seal_batch(std::slice::from_ref(inode), goal, reason, true).pop().unwrap_or(Ok(()));
+                    *result =
+                        self.seal_together(std::slice::from_ref(inode), goal, reason, true).pop().unwrap_or(Ok(()));
                 }
             }
         }
@@ -230,7 +229,7 @@ impl Vfs {
             return Err(Error::Busy("it has several names on disk, of which not all are known").into());
         }
         let originals = self.originals(first);
-        let labels = self.router.decide(first).seal_as == SealAs::Labels;
+        let labels = self.labels_of(first);
         Ok(Subject {
             attr,
             xattrs: source.xattrs().all()?,

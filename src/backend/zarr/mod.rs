@@ -17,6 +17,7 @@ mod due;
 pub mod files;
 mod ground;
 mod grow;
+mod labels;
 mod left;
 mod level;
 mod marker;
@@ -53,4 +54,6 @@ mod windows;
 mod within;
 
 pub use backend::Zarr;
-pub use stores::{Batch, SealError, SealedEntry, SealedId, StoreFigures, StoredAt, Stores, Subject, Ticket, Within};
+pub use stores::{
+    Batch, LabelsOf, SealError, SealedEntry, SealedId, StoreFigures, StoredAt, Stores, Subject, Ticket, Within,
+};

@@ -109,6 +109,23 @@ impl Registry {
         Some(store)
     }
 
+    /// The store in `dir`, planned ones too, that `rank` ranks lowest, with a file reserved in it and what `rank` found.
+    pub fn reserve_best<T>(
+        &self,
+        dir: &RelPath,
+        rank: impl Fn(&Store) -> Option<(usize, T)>,
+    ) -> io::Result<Option<(Arc<Store>, T)>> {
+        let ranked =
+            self.list(dir)?.into_iter().filter_map(|store| rank(&store).map(|(rank, found)| (rank, store, found)));
+        let Some((_, store, found)) = ranked.min_by_key(|(rank, ..)| *rank) else { return Ok(None) };
+        let _dirs = self.dirs.lock();
+        if store.is_gone() {
+            return Ok(None);
+        }
+        store.reserved.fetch_add(1, Ordering::AcqRel);
+        Ok(Some((store, found)))
+    }
+
     /// Forgets a store that is not on disk and that nobody plans a file for.
     pub fn forget_unused(&self, store: &Arc<Store>) {
         let mut dirs = self.dirs.lock();

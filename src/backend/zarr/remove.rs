@@ -203,10 +203,11 @@ fn is_own(state: &State, path: &str, id: RecordId) -> bool {
 
 /// Removes groups of images that no record uses, and then what they were the last of. What fails is tried again after
 /// the next commit.
-pub(super) fn drop_images(store: &Store, state: &mut State, empty: Vec<String>) -> io::Result<()> {
+pub(super) fn drop_images(store: &Store, state: &mut State, mut empty: Vec<String>) -> io::Result<()> {
     if empty.is_empty() {
         return Ok(());
     }
+    empty.sort_unstable();
     for image in &empty {
         state.images.remove(image);
     }
@@ -237,8 +238,12 @@ fn drop_groups(store: &Store, state: &State, empty: &[String]) -> io::Result<()>
 fn drop_dirs(store: &Store, state: &State, empty: &[String]) -> io::Result<()> {
     let wells: HashSet<_> = empty.iter().filter_map(|image| parse_field(image)).map(|(well, _)| well).collect();
     let place = store.place();
-    for image in empty {
-        store.drop_image(image, LEVELS_MOST)?;
+    // Labels, whose paths are longer, before the images that they are in.
+    for image in empty.iter().rev() {
+        match super::labels::parse(image) {
+            Some(_) => store.drop_labels(image, LEVELS_MOST)?,
+            None => store.drop_image(image, LEVELS_MOST)?,
+        }
     }
     for well in wells.into_iter().filter(|well| state.fields_of(*well).is_empty()) {
         let path = well_path(well);

@@ -8,7 +8,7 @@ use super::marker::{Kind, PlateMarker};
 use super::numbering::parse_field;
 use super::store::{State, Store, hash};
 use super::table::LITERALS;
-use super::{companions, remove};
+use super::{companions, labels, remove};
 use crate::backend::is_absent;
 use crate::model::FileKind;
 
@@ -19,8 +19,9 @@ const LEVELS: u64 = 64;
 /// (`groups` may be such), chunks in them that no record uses, and a store that has no records.
 pub(super) fn repair(store: &Store, groups: &[String]) -> io::Result<()> {
     let mut state = store.state.lock();
-    if let Some(plate) = state.marker.plate.clone().filter(|_| store.kind == Kind::Plate) {
-        list_plate(store, &state, &plate)?;
+    let plate = state.marker.plate.clone().filter(|_| store.kind == Kind::Plate);
+    if let Some(plate) = &plate {
+        list_plate(store, &state, plate)?;
     } else if !state.entries.is_empty() {
         store.put_root(&state)?;
     }
@@ -29,7 +30,7 @@ pub(super) fn repair(store: &Store, groups: &[String]) -> io::Result<()> {
         return Ok(());
     }
     sweep_chunks(store, &state, LITERALS)?;
-    let mut unused = if store.kind == Kind::Plate { strays(store, &state)? } else { Vec::new() };
+    let mut unused = plate.map_or_else(|| Ok(Vec::new()), |plate| strays(store, &state, &plate))?;
     unused.extend(groups.iter().cloned());
     for group in unused {
         for level in 0..LEVELS {
@@ -84,15 +85,15 @@ fn sweep_chunks(store: &Store, state: &State, path: &str) -> io::Result<bool> {
 
 /// Writes what fields, wells and plate say, where it differs from the records.
 fn list_plate(store: &Store, state: &State, plate: &PlateMarker) -> io::Result<()> {
-    store.put_fields_arrays(plate, state.images.keys(), None)?;
+    store.put_fields_arrays(plate, state.images.keys(), std::iter::empty())?;
     state.images.keys().try_for_each(|path| store.put_field(plate, path))?;
     let wells: BTreeSet<_> = state.fields().map(|(well, _)| well).collect();
     wells.into_iter().try_for_each(|well| store.put_well(state, well))?;
     if state.images.is_empty() { Ok(()) } else { store.put_root(state) }
 }
 
-/// Groups of fields that no record uses.
-fn strays(store: &Store, state: &State) -> io::Result<Vec<String>> {
+/// Groups of fields, and of the plate's labels in them, that no record uses.
+fn strays(store: &Store, state: &State, plate: &PlateMarker) -> io::Result<Vec<String>> {
     let mut strays = Vec::new();
     for row in dirs(store, "")? {
         for well in dirs(store, &row)? {
@@ -100,8 +101,22 @@ fn strays(store: &Store, state: &State) -> io::Result<Vec<String>> {
             strays.extend(fields.into_iter().filter(|path| parse_field(path).is_some()));
         }
     }
+    let labels = stray_labels(store, plate, &strays)?;
+    strays.extend(labels);
     strays.retain(|path| !state.images.contains_key(path));
     Ok(strays)
+}
+
+/// Groups of the plate's labels in fields.
+fn stray_labels(store: &Store, plate: &PlateMarker, fields: &[String]) -> io::Result<Vec<String>> {
+    let mut found = Vec::new();
+    for (field, set) in fields.iter().flat_map(|field| plate.labels.iter().map(move |set| (field, set))) {
+        let path = labels::path_of(field, &set.name);
+        if store.ground.files.tree().find(&below(&store.place(), &path))?.is_some() {
+            found.push(path);
+        }
+    }
+    Ok(found)
 }
 
 /// Paths in the store of the directories in `path` that may belong to a plate.

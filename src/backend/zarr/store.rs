@@ -69,6 +69,8 @@ pub(super) struct State {
     pub literals_declared: u64,
     /// Time points that files have.
     pub times_used: u64,
+    /// The marker has labels that were not written with it.
+    pub labels_new: bool,
     /// Display windows widened since they were last written.
     pub windows_moved: bool,
     /// A part of the table cannot be read: chunks that no record uses may be of one in there.
@@ -252,6 +254,7 @@ impl State {
             next_literal: 0,
             literals_declared: 0,
             times_used: 0,
+            labels_new: false,
             windows_moved: false,
             flawed: false,
             beside: BTreeMap::new(),
@@ -281,6 +284,9 @@ impl State {
     /// Takes in a record.
     pub fn take_in(&mut self, version: Ngff, record: &Record, recipe: Option<&Recipe>) {
         let entry = Entry::of(record, recipe);
+        if let Some(plate) = &mut self.marker.plate {
+            record.arrays.iter().for_each(|array| plate.know_labels(array));
+        }
         for image in &entry.images {
             *self.images.entry(image.clone()).or_default() += 1;
             let number = image.parse::<u64>().map_or(0, |number| number + 1);
@@ -343,7 +349,10 @@ impl State {
 impl Entry {
     /// What is kept of a record.
     pub fn of(record: &Record, recipe: Option<&Recipe>) -> Entry {
-        let mut images: Vec<String> = record.arrays.iter().map(|array| image_of(&array.path).to_owned()).collect();
+        let groups = record.arrays.iter().map(|array| image_of(&array.path));
+        // Labels need the group of their image, whether it has planes or not.
+        let groups = groups.flat_map(|group| [Some(group), super::labels::parse(group).map(|(image, _)| image)]);
+        let mut images: Vec<String> = groups.flatten().map(str::to_owned).collect();
         images.sort_unstable();
         images.dedup();
         let chunks = recipe.map_or(0, |recipe| recipe.chunks.iter().map(|chunk| chunk.stored).sum());
@@ -361,7 +370,7 @@ impl Entry {
 }
 
 /// The group that an array belongs to.
-fn image_of(array: &str) -> &str {
+pub(super) fn image_of(array: &str) -> &str {
     array.rsplit_once('/').map_or("", |(image, _)| image)
 }
 

@@ -25,7 +25,7 @@ pub(super) fn tidy(store: &Arc<Store>) -> io::Result<()> {
     }
     if longer.is_some() {
         plate.extent_t = Some(state.times_used.max(1));
-        store.put_fields_arrays(&plate, state.images.keys(), None)?;
+        store.put_fields_arrays(&plate, state.images.keys(), std::iter::empty())?;
     }
     state.marker.plate = Some(plate.clone());
     store.put_marker(&state)?;

@@ -6,6 +6,7 @@ mod costs;
 mod cut;
 mod full;
 mod images;
+mod labels;
 mod plates;
 mod shards;
 
@@ -166,7 +167,7 @@ fn subject(name: &str, bytes: &[u8]) -> Subject {
         replaces: None,
         originals: Originals::Replace,
         found: None,
-        labels: false,
+        labels: None,
     }
 }
 
