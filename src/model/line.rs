@@ -30,7 +30,8 @@ pub fn word_to_path(word: &str) -> Option<RelPath> {
         let low = char::from(rest.next()?).to_digit(16)?;
         bytes.push((high * 16 + low) as u8);
     }
-    RelPath::from_bytes(&bytes).filter(|path| !bytes.is_empty() && !(path.is_root() && bytes != b"."))
+    // Only the root has no component, and only `.` says that it is meant.
+    RelPath::from_bytes(&bytes).filter(|path| path.is_root() == (bytes == b"."))
 }
 
 #[cfg(test)]

@@ -109,8 +109,7 @@ fn announce(store: &Store, state: &mut State, ids: &[RecordId]) {
     for entry in ids.iter().filter_map(|id| state.entries.get(&id.0)) {
         entry.images.iter().for_each(|image| *leaving.entry(image).or_default() += 1);
     }
-    let is_last =
-        |(image, leaving): &(&String, usize)| state.images.get(*image).is_some_and(|all| *all as usize <= *leaving);
+    let is_last = |(image, leaving): &(&String, usize)| state.images.get(*image).is_some_and(|all| *all <= *leaving);
     let last: Vec<String> = leaving.into_iter().filter(is_last).map(|(image, _)| image.clone()).collect();
     let noted = match &state.leaving {
         _ if last.is_empty() => Ok(()),
