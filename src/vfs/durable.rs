@@ -269,9 +269,10 @@ impl Vfs {
         let idle = if self.short_lived { idle.min(SOON) } else { idle };
         let ago = |at: u64| Duration::from_millis(now.saturating_sub(at));
         if decision.home == Tier::Zarr && !self.is_refused(inode) && self.stores.is_some() {
-            // It is sealed when it has rested; one that is written again and again goes home after this long all the same,
-            // and as a plain file only if it is open.
-            return ago(inode.dirty_since.load(Ordering::Relaxed)) >= latest;
+            // It is sealed when it has rested. One that is written again and again is sealed at a moment at which nobody
+            // has it open, and goes home as a plain file only if there was none for too long.
+            let age = ago(inode.dirty_since.load(Ordering::Relaxed));
+            return age >= latest || (age >= latest / 2 && inode.opens.lock().writers == 0);
         }
         ago(inode.changed.load(Ordering::Relaxed)) >= idle || ago(inode.dirty_since.load(Ordering::Relaxed)) >= latest
     }
