@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use super::advise::AdviseArgs;
+pub use super::args_jobs::{JobCommand, JobsArgs, MigrateArgs, PinArgs, UnpinArgs};
 pub use super::find::FindArgs;
-use crate::model::Tier;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -50,6 +50,12 @@ pub enum Command {
     Advise(AdviseArgs),
     /// Bring files to another tier, or back
     Migrate(MigrateArgs),
+    /// List jobs: moves of whole trees; cancel, resume or roll one back
+    Jobs(JobsArgs),
+    /// Keep files in memory, or out of it
+    Pin(PinArgs),
+    /// Let files come and go again as their rules say
+    Unpin(UnpinArgs),
     /// Return when files are durable on disk
     Sync(SyncArgs),
     /// Look at every chunk, recipe and hash of the stores of a workspace that is not mounted
@@ -154,22 +160,6 @@ pub struct ExplainArgs {
     /// For scripts: one JSON object for one path, an array of them for several
     #[arg(long)]
     pub json: bool,
-}
-
-/// `scopefs migrate`
-#[derive(Debug, Clone, Args)]
-#[command(after_help = "Examples:\n  scopefs migrate /mnt/screen/plate --to memory\n  \
-    scopefs migrate /mnt/screen/intermediates --to disk --dry-run")]
-pub struct MigrateArgs {
-    /// Files, or directories with all that is below them
-    #[arg(required = true, value_name = "PATH")]
-    pub paths: Vec<PathBuf>,
-    /// memory, disk or zarr
-    #[arg(long, value_name = "TIER")]
-    pub to: Tier,
-    /// Only say what would be moved
-    #[arg(long)]
-    pub dry_run: bool,
 }
 
 /// `scopefs sync`

@@ -2,6 +2,7 @@
 
 mod advise;
 mod args;
+mod args_jobs;
 mod ask;
 mod busy;
 mod check;
@@ -10,12 +11,15 @@ mod explain;
 mod export;
 mod failure;
 mod find;
+mod follow;
+mod jobs;
 mod locate;
 mod migrate;
 mod mount;
 mod mountinfo;
 mod output;
 mod pages;
+mod pin;
 mod status;
 mod sync;
 mod unmount;
@@ -72,6 +76,9 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Find(args) => find::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Advise(args) => advise::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Migrate(args) => migrate::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Jobs(args) => jobs::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Pin(args) => pin::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Unpin(args) => pin::unpin(&args).map(|()| ExitCode::SUCCESS),
         Command::Sync(args) => sync::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Export(args) => export::run(&args).map(|()| ExitCode::SUCCESS),

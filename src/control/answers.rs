@@ -1,18 +1,19 @@
 //! What a daemon answers on its control socket: the file system's figures and moves in the words of the protocol.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::status::{self, Amount, Explained, Status, Stored, Tiers};
 use super::{Counts, Event, FileError, Outcome, Progress, Reply, Request, WirePath};
 use super::{advise, find};
+use crate::materialize::jobs::Jobs;
 use crate::model::{RelPath, Tier};
 use crate::pressure::{MemoryProbe, pressure};
 use crate::vfs::{self, MoveError, Vfs};
 
 /// The daemon's side of every request but the one that ends it.
 pub struct Answers {
-    vfs: Arc<Vfs>,
+    pub(super) vfs: Arc<Vfs>,
+    pub(super) jobs: Arc<Jobs>,
     probe: Arc<dyn MemoryProbe>,
     /// Everything that does not change while the mount lasts.
     facts: Status,
@@ -20,8 +21,8 @@ pub struct Answers {
 
 impl Answers {
     /// Answers about `vfs`.
-    pub fn new(vfs: Arc<Vfs>, probe: Arc<dyn MemoryProbe>, facts: Status) -> Answers {
-        Answers { vfs, probe, facts }
+    pub fn new(vfs: Arc<Vfs>, jobs: Arc<Jobs>, probe: Arc<dyn MemoryProbe>, facts: Status) -> Answers {
+        Answers { vfs, jobs, probe, facts }
     }
 
     /// Answers one request. Unmounting is not among them: it needs more than the file system.
@@ -29,9 +30,16 @@ impl Answers {
         match request {
             Request::Status => Reply::Done(Outcome::Status(Box::new(self.status()))),
             Request::Explain { paths } => self.explain(&paths),
-            Request::Migrate { paths, to, dry_run } => self.migrate(&paths, to, dry_run, events),
             Request::Find(query) => find::answer(&self.vfs, &self.facts, &query, events),
             Request::Advise => Reply::Done(Outcome::Advice(advise::advice(&self.vfs))),
+            Request::Migrate { paths, to, dry_run, globs, busy, detach } => {
+                self.migrate(&paths, &globs, to, (dry_run, busy, detach), events)
+            }
+            Request::Jobs => self.list_jobs(),
+            Request::Job { id, verb, busy, detach } => self.job(id, verb, busy, detach, events),
+            Request::Pin { paths, never } => self.pin(&paths, never, events),
+            Request::Unpin { paths } => self.unpin(&paths),
+            Request::Pins => self.list_pins(),
             Request::Sync { paths } => self.sync(&paths, events),
             Request::Unmount { .. } => Reply::failed("this mount cannot be ended from here"),
         }
@@ -74,47 +82,6 @@ impl Answers {
                 stored_bytes: at.stored_bytes,
             }),
         }
-    }
-
-    fn migrate(&self, paths: &[WirePath], to: Tier, dry_run: bool, events: &mut dyn FnMut(Event)) -> Reply {
-        let (files, mut errors) = self.files_of(paths);
-        let mut progress = Progress { total_files: files.len() as u64, ..Progress::default() };
-        let mut counts = Counts::default();
-        for path in files {
-            progress.current = Some(path.as_path().to_owned().into());
-            events(Event::Progress(progress.clone()));
-            let wire: WirePath = path.as_path().to_owned().into();
-            match self.vfs.explain(&path) {
-                Ok(found) if found.tier == to => counts.already += 1,
-                Ok(found) => match if dry_run { Ok(()) } else { self.vfs.migrate_path(&path, to) } {
-                    Ok(()) => {
-                        counts.files += 1;
-                        counts.bytes += found.attr.size;
-                        progress.done_bytes += found.attr.size;
-                    }
-                    Err(e) => errors.push(move_error(&wire, found.tier, &e)),
-                },
-                Err(e) => errors.push(error(&wire, None, &e.to_string())),
-            }
-            progress.done_files += 1;
-        }
-        progress.current = None;
-        events(Event::Progress(progress));
-        reply(Outcome::Moved(counts), errors)
-    }
-
-    fn files_of(&self, paths: &[WirePath]) -> (BTreeSet<RelPath>, Vec<FileError>) {
-        let mut files = BTreeSet::new();
-        let mut errors = Vec::new();
-        for path in paths {
-            let found = relative(path)
-                .and_then(|rel| self.vfs.files_below(&rel).map_err(|e| error(path, None, &e.to_string())));
-            match found {
-                Ok(found) => files.extend(found),
-                Err(e) => errors.push(e),
-            }
-        }
-        (files, errors)
     }
 
     fn sync(&self, paths: &[WirePath], events: &mut dyn FnMut(Event)) -> Reply {
@@ -188,6 +155,7 @@ pub fn status_of(vfs: &Vfs, probe: &dyn MemoryProbe, facts: &Status) -> Status {
             complete: figures.disk_complete,
         },
         dirty: amount(figures.dirty_files, figures.dirty_bytes),
+        pinned: amount(figures.pinned_files, figures.pinned_bytes),
         oldest_dirty_seconds: figures.oldest_dirty.map(|age| age.as_secs_f64()),
         open_handles: figures.open_handles,
         materialized: status::Materialized {
@@ -240,6 +208,6 @@ fn move_error(path: &WirePath, tier: Tier, cause: &MoveError) -> FileError {
     error(path, Some(tier), &cause.to_string()).with_remedy(remedy)
 }
 
-fn reply(outcome: Outcome, errors: Vec<FileError>) -> Reply {
+pub(super) fn reply(outcome: Outcome, errors: Vec<FileError>) -> Reply {
     if errors.is_empty() { Reply::Done(outcome) } else { Reply::Failed { errors, done: Some(outcome) } }
 }

@@ -6,8 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::advise::Advice;
 use super::find::{Find, FoundAll, FoundFile, FoundStores};
+use super::jobs::{JobStatus, JobVerb, Plan};
+use super::pins::Pinned;
 use super::status::{Explained, Status};
 use super::wire_path::WirePath;
+use crate::materialize::jobs::Busy;
 use crate::model::Tier;
 
 /// What a client asks. Paths are relative to the root of the mount; the empty path is the root.
@@ -27,13 +30,51 @@ pub enum Request {
         paths: Vec<WirePath>,
         /// Where to.
         to: Tier,
-        /// Only count what would be moved.
+        /// Only tell what would be moved.
         dry_run: bool,
+        /// Files by globs over paths relative to the mount.
+        #[serde(default)]
+        globs: Vec<String>,
+        /// What becomes of files that are open or mapped.
+        #[serde(default)]
+        busy: Busy,
+        /// Answer when the job has begun.
+        #[serde(default)]
+        detach: bool,
     },
     /// The files, or the stores, that are asked for.
     Find(Box<Find>),
     /// What the daemon has seen that another configuration would have spared.
     Advise,
+    /// All jobs.
+    Jobs,
+    /// Something about one job.
+    Job {
+        /// Its number.
+        id: u64,
+        /// What is to be done.
+        verb: JobVerb,
+        /// What becomes of files that are open or mapped.
+        #[serde(default)]
+        busy: Busy,
+        /// Answer when it has begun.
+        #[serde(default)]
+        detach: bool,
+    },
+    /// Keeps files and trees in memory, or out of it.
+    Pin {
+        /// Files and directories.
+        paths: Vec<WirePath>,
+        /// They may never enter memory.
+        never: bool,
+    },
+    /// Takes pins away, those below the paths included.
+    Unpin {
+        /// Files and directories.
+        paths: Vec<WirePath>,
+    },
+    /// All pins.
+    Pins,
     /// Returns when all files at and below the paths are durable.
     Sync {
         /// Files and directories; none means everything.
@@ -54,6 +95,8 @@ pub enum Request {
 pub enum Event {
     /// How far it is.
     Progress(Progress),
+    /// How far a job is; files that did not move are named at its end.
+    Job(Box<JobStatus>),
     /// Something a person should know.
     Message(String),
     /// Some of the files that [`Request::Find`] asks for.
@@ -106,6 +149,14 @@ pub enum Outcome {
     Stores(FoundStores),
     /// To [`Request::Advise`].
     Advice(Advice),
+    /// To [`Request::Migrate`] as a dry run.
+    Plan(Box<Plan>),
+    /// The job that was asked for, as it has begun, ended or been changed.
+    Job(Box<JobStatus>),
+    /// To [`Request::Jobs`], the oldest first.
+    Jobs(Vec<JobStatus>),
+    /// To [`Request::Pins`], by path.
+    Pins(Vec<Pinned>),
     /// To all others: what was brought elsewhere.
     Moved(Counts),
 }
@@ -193,7 +244,16 @@ mod tests {
         let requests = [
             Request::Status,
             Request::Sync { paths: vec![] },
-            Request::Migrate { paths: vec!["a\nb".into()], to: Tier::Disk, dry_run: true },
+            Request::Migrate {
+                paths: vec!["a\nb".into()],
+                to: Tier::Disk,
+                dry_run: true,
+                globs: vec!["a/*.tif".into()],
+                busy: Busy::Wait(Some(std::time::Duration::from_secs(60))),
+                detach: false,
+            },
+            Request::Job { id: 7, verb: JobVerb::Rollback, busy: Busy::Skip, detach: true },
+            Request::Pin { paths: vec!["hot".into()], never: false },
             Request::Unmount { plain: None, lazy: false },
         ];
         for request in requests {

@@ -19,6 +19,8 @@ pub struct Status {
     pub tiers: Tiers,
     /// What only memory has.
     pub dirty: Amount,
+    /// What is in memory and pinned there.
+    pub pinned: Amount,
     /// Age in seconds of the oldest byte that is only in memory; `null` if there is none.
     pub oldest_dirty_seconds: Option<f64>,
     /// Open file handles.

@@ -6,6 +6,8 @@
 mod backing;
 mod promote;
 
+pub mod jobs;
+
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};

@@ -12,6 +12,7 @@ mod dataset;
 mod error;
 mod explain;
 mod glob;
+mod path_glob;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 pub use error::RouteError;
 pub use glob::NameGlob;
+pub use path_glob::{PathGlob, is_glob};
 
 use crate::config::{Config, ConfigErrors, Originals, PlatePattern, Problem, Rule, SealAs, nearest, read_text};
 use crate::model::{Durability, OnUnmount, RelPath, Tier};

@@ -28,6 +28,7 @@ impl Vfs {
             if inode.tier() == Tier::Memory {
                 return Ok(());
             }
+            self.check_pin(inode, Tier::Memory)?;
             self.check_arrival(inode, &opens, None)?;
             let source = self.open_at(inode, Tier::Disk, Access::Read)?.reopen_unseen()?;
             let before = source.stat()?;
@@ -88,8 +89,7 @@ impl Vfs {
 
     fn wants_memory(&self, path: &RelPath) -> bool {
         self.memory.is_some()
-            && self.router.decide(path).start == Tier::Memory
-            && !self.is_in_store(path)
+            && self.start_tier(path) == Tier::Memory
             && !self.draining.load(Ordering::Relaxed)
             && !self.budget.is_pressed()
             && self.budget.ask(4096) == Room::Granted

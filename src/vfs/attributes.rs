@@ -289,6 +289,7 @@ impl Vfs {
             return Ok(());
         }
         self.check_writable()?;
+        self.check_pin(inode, tier)?;
         wait_for_closes(inode);
         match tier {
             Tier::Memory if inode.is_absent() => self.unseal(inode, false, Reason::Migrated),

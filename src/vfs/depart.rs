@@ -92,7 +92,9 @@ impl Vfs {
             None => Ok(()),
             Some(mut departure) => {
                 let settled = self.settle_departure(&mut departure);
-                self.end_departure(departure, settled, reason)
+                let record = self.end_departure(departure, settled, reason)?;
+                self.remove_given_up(record.as_slice());
+                Ok(())
             }
         }
     }
@@ -217,7 +219,9 @@ impl Vfs {
             let memory_ino = content.place.ino;
             let record = self.arrive_on_disk(inode, &mut content, &attr, shown.ctime, object);
             drop(content);
-            self.leave_memory(inode, memory_ino, record.map(|sealed| sealed.id))?;
+            let record = record.map(|sealed| sealed.id);
+            self.leave_memory(inode, memory_ino, record)?;
+            self.remove_given_up(record.as_slice());
             return Ok(true);
         }
         Ok(false)
@@ -251,13 +255,14 @@ impl Vfs {
         Ok(())
     }
 
-    /// Publishes the copy; if the goal is home, the file leaves memory.
+    /// Publishes the copy; if the goal is home, the file leaves memory. Gives back the record in a store that it had
+    /// until then, which was given up and is still to be removed.
     pub(super) fn end_departure(
         &self,
         departure: Departure,
         settled: std::result::Result<(), MoveError>,
         reason: Reason,
-    ) -> std::result::Result<(), MoveError> {
+    ) -> std::result::Result<Option<SealedId>, MoveError> {
         let inode = departure.inode.clone();
         let ended = settled.and_then(|()| {
             let _names = self.namespace.read();
@@ -281,7 +286,7 @@ impl Vfs {
         departure: Departure,
         opens: &mut Opens,
         reason: Reason,
-    ) -> std::result::Result<(), MoveError> {
+    ) -> std::result::Result<Option<SealedId>, MoveError> {
         let Departure { source, sealed, partial, staged, goal, settled, .. } = departure;
         if sealed.is_some() != inode.is_absent() || partial.is_some() != inode.is_partial() {
             // Somebody began to write to it.
@@ -306,7 +311,7 @@ impl Vfs {
                 content.sealed = record;
                 inode.set_reason(reason);
             }
-            return Ok(());
+            return Ok(None);
         }
         let attr = self.publish(inode, staged, &memory, &dentries)?;
         self.counters.materialized_files.fetch_add(1, Ordering::Relaxed);
@@ -315,25 +320,29 @@ impl Vfs {
         self.mended(inode);
         if goal == Goal::Clean {
             self.identities.moved(inode.ino, Place::of(Tier::Disk, &attr), attr.ctime, shown);
-            return Ok(self.stay(inode, opens, &source, &memory, &attr)?);
+            self.stay(inode, opens, &source, &memory, &attr)?;
+            return Ok(None);
         }
         let open = (opens.total > 0).then_some(object);
         let record = self.arrive_on_disk(inode, &mut content, &attr, shown, open);
         inode.set_reason(reason);
         drop(content);
         self.saw_leave(inode, memory.size, reason);
-        Ok(self.leave_memory(inode, memory.ino, record.map(|sealed| sealed.id))?)
+        let record = record.map(|sealed| sealed.id);
+        self.leave_memory(inode, memory.ino, record)?;
+        Ok(record)
     }
 
-    /// The file is on disk under all its names: what is left of it in memory goes, and so does its record in a store.
-    fn leave_memory(&self, inode: &Inode, memory: u64, record: Option<SealedId>) -> Result<()> {
+    /// The file is on disk under all its names: what is left of it in memory goes, and its record in a store is given
+    /// up.
+    pub(super) fn leave_memory(&self, inode: &Inode, memory: u64, record: Option<SealedId>) -> Result<()> {
         let dentries = inode.names.read().clone();
         if let Some(id) = record {
             self.note(&Record::Dropping { id })?;
         }
         self.remove_mirror_names(inode, memory, &dentries)?;
         if let Some(id) = record {
-            self.remove_sealed(id);
+            self.give_up(id);
         }
         Ok(())
     }
@@ -424,46 +433,6 @@ impl Vfs {
         }
         tracing::debug!("inode {} left memory", inode.ino);
         Ok(())
-    }
-
-    /// Drops a clean copy; `false` if it is open, mapped or being moved. Afterwards the inode is the disk file that
-    /// was copied, if that is still there.
-    pub(super) fn drop_copy(&self, inode: &Arc<Inode>) -> Result<bool> {
-        let opens = match inode.opens.try_lock() {
-            Some(opens) => opens,
-            None => return Ok(false),
-        };
-        if self.check_free(inode, &opens, None).is_err() {
-            return Ok(false);
-        }
-        self.drop_copy_locked(inode, &opens)
-    }
-
-    fn drop_copy_locked(&self, inode: &Arc<Inode>, opens: &Opens) -> Result<bool> {
-        let shown = self.attr(inode)?;
-        let mut content = inode.content.write();
-        let busy = opens.total > 0 || inode.is_dirty() || inode.is_sealed();
-        if busy || content.place.tier != Tier::Memory || content.delta.is_some() {
-            return Ok(false);
-        }
-        let dentries = inode.names.read().clone();
-        let Some(over) = dentries.iter().find_map(|dentry| dentry.over) else { return Ok(false) };
-        let from = content.place;
-        let to = Place { tier: Tier::Disk, dev: over.dev, ino: over.ino };
-        content.place = to;
-        self.identities.forget(from);
-        // Known to an earlier daemon perhaps, but not to this one's programs.
-        self.identities.moved(inode.ino, to, over.ctime, shown.ctime);
-        self.uncount_clean(inode);
-        self.inodes.unsettle(from.ino);
-        for dentry in inode.names.write().iter_mut() {
-            dentry.over = None;
-        }
-        let record = content.sealed.take().map(|sealed| sealed.id);
-        inode.partial.store(false, Ordering::Release);
-        drop(content);
-        self.leave_memory(inode, from.ino, record)?;
-        Ok(true)
     }
 }
 

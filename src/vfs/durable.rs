@@ -65,6 +65,8 @@ impl Vfs {
             let last = opens.synced.replace(now);
             last.is_some_and(|last| now.saturating_sub(last) < AGAIN)
         };
+        // What is pinned stays; its copy on disk is made anew each time.
+        let again = again && self.pin_at(&path) != Some(super::Pin::Memory);
         if again && self.depart(inode, Goal::Home, Reason::Synced).is_ok() {
             return self.sync_names(inode);
         }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::depart::Departure;
 use super::inode::{Inode, Reason};
 use super::{Goal, MoveError, Vfs};
 
@@ -34,12 +33,17 @@ struct Candidate {
 
 impl Vfs {
     /// Frees about `wanted` bytes of memory: clean copies first, then closed files from the coldest, then files that
-    /// are open and can move all the same.
+    /// are open and can move all the same. What is pinned stays.
     pub fn relieve(&self, wanted: u64) -> Relief {
+        self.relieve_older(wanted, u64::MAX)
+    }
+
+    /// The same, of files that were last used before `since`, in milliseconds of the mount's clock.
+    pub(super) fn relieve_older(&self, wanted: u64, since: u64) -> Relief {
         let mut relief = Relief::default();
         let mut batch: Vec<Candidate> = Vec::new();
         let mut gathered = 0;
-        for candidate in self.candidates() {
+        for candidate in self.candidates(since) {
             if relief.bytes + gathered >= wanted {
                 break;
             }
@@ -78,15 +82,18 @@ impl Vfs {
     }
 
     /// Files in memory in the order in which they should leave it.
-    fn candidates(&self) -> Vec<Candidate> {
+    fn candidates(&self, since: u64) -> Vec<Candidate> {
         let mut candidates: Vec<Candidate> = Vec::new();
         for inode in self.inodes.residents() {
-            if inode.is_absent() {
+            if inode.is_absent() || inode.used.load(Ordering::Relaxed) >= since {
                 continue;
             }
             let open = inode.opens.lock().total > 0;
             let attr = {
                 let _names = self.namespace.read();
+                if self.stays_in_memory(&inode) {
+                    continue;
+                }
                 self.attr(&inode)
             };
             let Ok(attr) = attr else { continue };
@@ -110,13 +117,11 @@ impl Vfs {
     ) -> Vec<std::result::Result<(), MoveError>> {
         // The order in which moves are locked does not matter as long as only try_lock is used for more than one.
         let guards: Vec<_> = inodes.iter().map(|inode| inode.moving.try_lock()).collect();
-        let mut begun: Vec<std::result::Result<Option<Departure>, MoveError>> = Vec::with_capacity(inodes.len());
-        for (inode, guard) in inodes.iter().zip(&guards) {
-            begun.push(match guard {
-                Some(_) => self.begin_departure(inode, goal),
-                None => Err(MoveError::Held),
-            });
-        }
+        let begin = |(inode, guard): (_, &Option<_>)| match guard {
+            Some(_) => self.begin_departure(inode, goal),
+            None => Err(MoveError::Held),
+        };
+        let mut begun: Vec<_> = inodes.iter().zip(&guards).map(begin).collect();
         for departure in begun.iter().flatten().flatten() {
             departure.start_writeback();
         }
@@ -126,16 +131,21 @@ impl Vfs {
             settled.push(self.settle_departure(departure));
         }
         let mut settled = settled.into_iter();
+        let mut records = Vec::new();
         for departure in begun {
             results.push(match departure {
                 Ok(Some(departure)) => match settled.next() {
-                    Some(settled) => self.end_departure(departure, settled, reason),
+                    Some(settled) => {
+                        self.end_departure(departure, settled, reason).map(|record| records.extend(record))
+                    }
                     None => Err(MoveError::NotThere),
                 },
                 Ok(None) => Ok(()),
                 Err(e) => Err(e),
             });
         }
+        // Together: each by itself would have its store write its table and its list of images anew.
+        self.remove_given_up(&records);
         let missed: Vec<bool> = guards.iter().map(|guard| guard.is_none()).collect();
         drop(guards);
         if wait {

@@ -27,6 +27,7 @@ mod durable;
 mod error;
 mod evict;
 mod find;
+mod forgo;
 mod gauge;
 mod handle;
 mod heat;
@@ -35,9 +36,11 @@ mod inode;
 mod journal;
 mod labels;
 mod lookup;
+mod migrate;
 mod names;
 mod open;
 mod partial;
+mod pins;
 mod promote;
 mod publish;
 mod records;
@@ -74,8 +77,10 @@ pub use gauge::SystemGauge;
 pub use handle::{DirEntry, Fh};
 pub use identity::{ROOT, VIRTUAL};
 pub use inode::{Inode, Reason};
+pub use migrate::{Outlook, Placed};
 pub use names::Creator;
 pub use open::{OpenFlags, Opened, Serve};
+pub use pins::{Pin, PinError};
 pub use promote::{OnRead, Promoted, Read};
 pub use recover::Recovered;
 pub use rename::RenameMode;
@@ -135,6 +140,7 @@ pub struct Vfs {
     show_stores: bool,
     seals: SealTables,
     router: Arc<Router>,
+    pins: pins::Pins,
     inodes: InodeTable,
     identities: Identities,
     journal: Option<Journal>,
@@ -223,6 +229,7 @@ impl Vfs {
             None => (None, Vec::new()),
         };
         let disk_leases = rustix::fs::fstatfs(parts.disk.tree().root())?.f_type as i64 != OVERLAYFS_MAGIC;
+        let pins = pins::Pins::load(&parts.disk);
         let vfs = Vfs {
             namespace: RwLock::new(()),
             disk: parts.disk,
@@ -231,6 +238,7 @@ impl Vfs {
             show_stores: parts.show_stores,
             seals: SealTables::default(),
             router: Arc::new(parts.router),
+            pins,
             inodes,
             identities: Identities::new(place),
             journal,
@@ -281,6 +289,16 @@ impl Vfs {
             self.seals.plain.write().clear();
         }
         self.draining.store(draining, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// Whether the mount is about to end.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// Whether nothing may be written.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
     }
 
     fn check_writable(&self) -> Result<()> {

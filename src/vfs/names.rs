@@ -159,7 +159,7 @@ impl Vfs {
         if self.memory.is_none() {
             return Start::Disk(Reason::NoMemoryTier);
         }
-        if self.router.decide(path).start != Tier::Memory || self.is_in_store(path) {
+        if self.start_tier(path) != Tier::Memory {
             return Start::Disk(Reason::Rule);
         }
         if flags.sync {
@@ -333,13 +333,13 @@ impl Vfs {
                 return Err(Error::IsDirectory);
             }
             self.remove_name(&inode, &dir, name, &path)?;
+            self.pins.removed(&path);
             inode
         };
         // Freeing a large file takes long, and happens when the last descriptor of it goes: with the inode, after the
         // lock.
-        let ino = inode.ino;
-        drop(inode);
-        self.inodes.remove_if_unused(ino);
+        self.let_go(inode);
+        self.save_pins_quietly();
         Ok(())
     }
 
@@ -416,7 +416,7 @@ impl Vfs {
         {
             self.load_stores(&inode)?;
         }
-        let _names = self.namespace.write();
+        let names = self.namespace.write();
         let path = self.dir_path(&dir)?.join(name);
         self.check_outside_stores(&path)?;
         let (inode, _) = self.find(&dir, name, false)?;
@@ -438,9 +438,10 @@ impl Vfs {
         let attr = Attr { nlink: 0, ctime: now, mtime: now, ..last };
         inode.content.write().gone = Some(Box::new(Gone { attr, node: None }));
         self.identities.forget(inode.place());
-        let ino = inode.ino;
-        drop(inode);
-        self.inodes.remove_if_unused(ino);
+        self.pins.removed(&path);
+        drop(names);
+        self.let_go(inode);
+        self.save_pins_quietly();
         Ok(())
     }
 

@@ -127,6 +127,9 @@ impl Vfs {
             self.attr(inode)
         };
         let Ok(attr) = attr else { return Promoted::No };
+        if self.pin_of(inode) == Some(super::Pin::Never) {
+            return Promoted::No;
+        }
         let fits = attr.nlink == 1 && attr.size > 0 && attr.size <= self.budget.limit() / LARGEST;
         if !fits || (inode.is_absent() && heat < SEALED_FROM) {
             return Promoted::No;
@@ -176,6 +179,9 @@ impl Vfs {
 
     fn drop_promoted(&self, inode: &Arc<Inode>) -> bool {
         let Some(_moving) = inode.moving.try_lock() else { return false };
+        if self.stays_in_memory(inode) {
+            return false;
+        }
         if inode.is_sealed() {
             return self.drop_pages(inode).is_ok();
         }

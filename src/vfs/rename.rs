@@ -89,11 +89,13 @@ impl Vfs {
             }
             self.rename_ends(&from, &mut to, mode == RenameMode::Exchange)?;
             self.note_renamed(&from, &to, mode);
+            self.pins.renamed(&from.path, &to.path, mode == RenameMode::Exchange);
             to.inode.map(|inode| inode.ino)
         };
         if let Some(ino) = replaced {
             self.inodes.remove_if_unused(ino);
         }
+        self.save_pins_quietly();
         Ok(())
     }
 

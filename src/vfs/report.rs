@@ -42,6 +42,10 @@ pub struct Figures {
     pub dirty_files: u64,
     /// Their bytes.
     pub dirty_bytes: u64,
+    /// Files in memory that are pinned there.
+    pub pinned_files: u64,
+    /// Their bytes.
+    pub pinned_bytes: u64,
     /// Age of the oldest change that the home does not have.
     pub oldest_dirty: Option<Duration>,
     /// Open file handles.
@@ -97,6 +101,7 @@ impl Vfs {
     /// Figures as they are now.
     pub fn figures(&self) -> Figures {
         let census = &self.inodes.census;
+        let pinned = self.pinned();
         let (clean, dirty) = (census.sum(Heading::Clean), census.sum(Heading::Dirty));
         Figures {
             open_handles: self.handles.count() as u64,
@@ -120,7 +125,27 @@ impl Vfs {
             dirty_files: dirty.files,
             dirty_bytes: dirty.bytes,
             oldest_dirty: self.oldest_dirty(),
+            pinned_files: pinned.0,
+            pinned_bytes: pinned.1,
         }
+    }
+
+    /// Files in memory that stay there, and their bytes.
+    fn pinned(&self) -> (u64, u64) {
+        if self.pins.is_empty() {
+            return (0, 0);
+        }
+        let (mut files, mut bytes) = (0, 0);
+        for inode in self.inodes.residents().into_iter().filter(|inode| !inode.is_absent()) {
+            let _names = self.namespace.read();
+            if self.stays_in_memory(&inode)
+                && let Ok(attr) = self.attr(&inode)
+            {
+                files += 1;
+                bytes += attr.size;
+            }
+        }
+        (files, bytes)
     }
 
     /// Age of the oldest change that the home does not have.
@@ -139,6 +164,9 @@ impl Vfs {
         let mut reason = format!("{}; {}", why(inode.reason()), self.router.explain(&decision));
         if let Some(refusal) = self.why_refused(&inode).filter(|_| !inode.is_sealed()) {
             reason = format!("not sealed: {refusal}; {reason}");
+        }
+        if let Some(pin) = self.explain_pin(path) {
+            reason = format!("{pin}; {reason}");
         }
         let known = inode.sealed_id().filter(|_| inode.is_sealed());
         let store = known.and_then(|id| self.stores.as_ref()?.stored_at(id));

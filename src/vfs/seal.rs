@@ -144,6 +144,9 @@ impl Vfs {
         // Our own descriptor would look like somebody's who holds the file.
         drop(sealing);
         sealed?;
+        if goal == Goal::Clean && self.stays_in_memory(&inode) {
+            return Ok(());
+        }
         match self.drop_pages(&inode) {
             _ if !inode.is_sealed() => Ok(()),
             // It is safe in the store; where somebody holds it, its copy in memory stays for now.
@@ -206,8 +209,14 @@ impl Vfs {
         match batch.add(subject, bytes) {
             Ok(ticket) => Ok(Sealing { inode: inode.clone(), source, before, names, ticket }),
             Err(e) => {
+                // Read while it was written: no wonder that it differs, or seems to be no image.
+                let written = self.was_written(inode) || inode.opens.lock().writers > 0;
                 self.end_copy(inode);
-                Err(self.not_sealed(inode, e))
+                if written && !matches!(e, SealError::NoSpace) {
+                    Err(MoveError::Held)
+                } else {
+                    Err(self.not_sealed(inode, e))
+                }
             }
         }
     }
@@ -478,21 +487,5 @@ impl Vfs {
     /// Why a file is not sealed, if that was tried.
     pub(super) fn why_refused(&self, inode: &Inode) -> Option<String> {
         self.seals.refused.get(&inode.ino).map(|known| known.2.clone())
-    }
-
-    /// Seals one file on request, whatever its rule says.
-    pub(super) fn seal(&self, inode: &Arc<Inode>, goal: Goal, reason: Reason) -> Moved {
-        if self.stores.is_none() || self.memory.is_none() {
-            return Err(Error::Unsupported("this mount seals nothing: it is read-only, or has no memory tier").into());
-        }
-        if inode.is_sealed() {
-            return if goal == Goal::Home { self.drop_pages_waiting(inode) } else { Ok(()) };
-        }
-        self.seal_batch(std::slice::from_ref(inode), goal, reason, true).pop().unwrap_or(Err(MoveError::NotThere))
-    }
-
-    fn drop_pages_waiting(&self, inode: &Arc<Inode>) -> Moved {
-        let _moving = inode.moving.lock();
-        self.drop_pages(inode)
     }
 }

@@ -325,7 +325,7 @@ impl Vfs {
         self.within_store(path) != Within::Outside
     }
 
-    fn within_store(&self, path: &RelPath) -> Within {
+    pub(super) fn within_store(&self, path: &RelPath) -> Within {
         match &self.stores {
             // Most paths are told apart by a glance.
             Some(stores) if path.as_bytes().windows(STORE_SUFFIX.len()).any(|part| part == STORE_SUFFIX) => {

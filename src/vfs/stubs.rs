@@ -334,6 +334,13 @@ impl Vfs {
     /// Removes a record whose file has lost its last name, or has another home now. What fails is tried again when
     /// the store is next read.
     pub(super) fn remove_sealed(&self, id: SealedId) {
+        self.give_up(id);
+        self.remove_given_up(&[id]);
+    }
+
+    /// A record is not its file's any more: whoever reads its store takes no notice of it. It is removed by
+    /// [`Vfs::remove_given_up`].
+    pub(super) fn give_up(&self, id: SealedId) {
         // Whoever read the stores between a commit and the moment at which its file, deleted meanwhile, gave the record
         // up, has made a stub of it.
         if let Some((_, ghost)) = self.seals.by_id.remove(&id)
@@ -344,12 +351,19 @@ impl Vfs {
             tracing::error!("a name of a sealed file that is not needed any more stays: {e}");
         }
         self.seals.dropped.insert(id);
-        let removed = self.stores().and_then(|stores| Ok(stores.remove(id)?));
-        match removed {
-            Ok(()) => {
-                self.seals.dropped.remove(&id);
+    }
+
+    /// Removes records that were given up from their stores, together where that is cheaper.
+    pub(super) fn remove_given_up(&self, ids: &[SealedId]) {
+        let Some(stores) = self.stores.as_deref().filter(|_| !ids.is_empty()) else { return };
+        let failed = stores.remove_all(ids);
+        for id in ids {
+            match failed.iter().find(|(kept, _)| kept == id) {
+                None => drop(self.seals.dropped.remove(id)),
+                Some((_, e)) => {
+                    tracing::error!("a sealed file that is not needed any more stays in its store: {e}");
+                }
             }
-            Err(e) => tracing::error!("a sealed file that is not needed any more stays in its store: {e}"),
         }
     }
 }

@@ -53,6 +53,9 @@ impl Vfs {
             )
         };
         let before = object.stat()?;
+        if !emptied && self.pin_of(inode) == Some(super::Pin::Never) {
+            return Err(Error::NoSpace("it is pinned never to enter memory").into());
+        }
         let in_part = !emptied && self.unseals_in_part(inode, before.size, reason);
         if emptied {
             object.set_size(0)?;

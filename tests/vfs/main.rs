@@ -1,6 +1,7 @@
 //! The file system without a mount: one behaviour a test.
 
 mod find;
+mod jobs;
 mod labels;
 mod moves;
 mod names;

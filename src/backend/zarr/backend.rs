@@ -1,5 +1,6 @@
 //! The stores of a workspace, as the file system uses them.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use super::files::Files;
 use super::ground::{Ground, Hook};
 use super::reader::Opened;
 use super::registry::Registry;
-use super::remove::remove_record;
+use super::remove::{remove_record, remove_records};
 use super::store::{Store, relative};
 use super::stores::{
     Batch, SealError, SealedEntry, SealedFile, SealedId, StoreFigures, StoreTotal, StoredAt, Stores, Within,
@@ -175,6 +176,27 @@ impl Stores for Zarr {
         remove_record(&store, RecordId(id.record))?;
         self.registry.forget_unused(&store);
         Ok(())
+    }
+
+    fn remove_all(&self, ids: &[SealedId]) -> Vec<(SealedId, io::Error)> {
+        let mut by_store: BTreeMap<u128, Vec<RecordId>> = BTreeMap::new();
+        for id in ids {
+            by_store.entry(id.store).or_default().push(RecordId(id.record));
+        }
+        let mut failed = Vec::new();
+        for (number, records) in by_store {
+            let of = |record: RecordId| SealedId { store: number, record: record.0 };
+            let removed = self.check_writable().and_then(|()| self.store(SealedId { store: number, record: 0 }));
+            match removed {
+                Ok(store) => {
+                    let kept = remove_records(&store, &records);
+                    failed.extend(kept.into_iter().map(|(record, e)| (of(record), e)));
+                    self.registry.forget_unused(&store);
+                }
+                Err(e) => failed.extend(records.into_iter().map(|record| (of(record), io::Error::from(e.kind())))),
+            }
+        }
+        failed
     }
 
     fn dir_renamed(&self, from: &RelPath, to: &RelPath) {

@@ -1,6 +1,6 @@
 //! Files leave a store: first the page, then chunks that nobody else has, then what they were the last of.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,16 +18,69 @@ use crate::config::Ngff;
 /// Levels that an image can have.
 const LEVELS_MOST: u64 = 64;
 
+/// Records of one page that are removed with one writing of it.
+const TOGETHER: usize = 64;
+
 /// Removes one record and all that is only its own.
 pub(super) fn remove_record(store: &Arc<Store>, id: RecordId) -> io::Result<()> {
+    match remove_records(store, &[id]).pop() {
+        Some((_, e)) => Err(e),
+        None => Ok(()),
+    }
+}
+
+/// Removes records and all that is only theirs: one writing of a page, and of what lists the images, serves several of
+/// them. Those that are still there afterwards, and why.
+pub(super) fn remove_records(store: &Arc<Store>, ids: &[RecordId]) -> Vec<(RecordId, io::Error)> {
     let mut state = store.state.lock();
-    let number = state.pages.home(id).ok_or(io::ErrorKind::NotFound)?;
+    let (mut failed, mut empty) = (Vec::new(), Vec::new());
+    let mut by_page: BTreeMap<u64, Vec<RecordId>> = BTreeMap::new();
+    for id in ids {
+        match state.pages.home(*id) {
+            Some(number) => by_page.entry(number).or_default().push(*id),
+            None => failed.push((*id, io::ErrorKind::NotFound.into())),
+        }
+    }
+    // What shards are to hold afterwards is worked out for one file at a time.
+    let together = if store.sharding.is_some() { 1 } else { TOGETHER };
+    for (number, of_page) in by_page {
+        for some in of_page.chunks(together) {
+            match remove_from_page(store, &mut state, number, some) {
+                Ok(left) => empty.extend(left),
+                Err(e) => failed.extend(some.iter().map(|id| (*id, again(&e)))),
+            }
+        }
+    }
+    if let Err(e) = settle(store, &mut state, &empty) {
+        failed.extend(ids.first().map(|id| (*id, e)));
+    }
+    failed
+}
+
+/// What is left to do when records are gone: groups that none uses go, and the store with its last one.
+fn settle(store: &Arc<Store>, state: &mut State, empty: &[String]) -> io::Result<()> {
+    if !empty.is_empty() {
+        super::companions::drop_unused(store, state)?;
+    }
+    drop_if_empty(store, state)
+}
+
+fn again(e: &io::Error) -> io::Error {
+    e.raw_os_error().map_or_else(|| io::Error::new(e.kind(), e.to_string()), io::Error::from_raw_os_error)
+}
+
+/// Takes records out of their page, then their chunks away; images that no record uses any more.
+fn remove_from_page(store: &Arc<Store>, state: &mut State, number: u64, ids: &[RecordId]) -> io::Result<Vec<String>> {
     let place = store.place();
-    announce(store, &mut state, id);
+    announce(store, state, ids);
     let mut page = state.pages.read(&store.ground, &place, store.version, number)?;
-    let paths = paths_of(store, &page, id);
-    let own: Vec<String> = paths.into_iter().filter(|path| is_own(&state, path, id)).collect();
-    page.remove(id);
+    let mut own: Vec<String> = Vec::new();
+    for id in ids {
+        own.extend(paths_of(store, &page, *id).into_iter().filter(|path| is_own(state, path, *id)));
+    }
+    for id in ids {
+        page.remove(*id);
+    }
     let (dues, shards) = take_out(store, &own)?;
     page.dues = dues;
     if page.encode().is_err() && store.sharding.is_none() {
@@ -38,24 +91,26 @@ pub(super) fn remove_record(store: &Arc<Store>, id: RecordId) -> io::Result<()> 
     state.pages.write(&ground, &place, version, number, &mut page)?;
     ground.reached("removed")?;
     own.iter().for_each(|path| drop(state.claims.remove(&hash(path))));
-    let empty = state.let_go(id.0);
+    let empty = ids.iter().flat_map(|id| state.let_go(id.0)).collect();
     shards.into_iter().try_for_each(|shard| shard.publish(store))?;
     for path in own.iter().filter(|path| is_file(store, path)) {
         ground.files.remove(&below(&place, path), &place)?;
     }
-    super::update::give_way(store, &mut state, id)?;
-    ground.reached("chunks")?;
-    if !empty.is_empty() {
-        super::companions::drop_unused(store, &mut state)?;
+    for id in ids {
+        super::update::give_way(store, state, *id)?;
     }
-    drop_if_empty(store, &mut state)
+    ground.reached("chunks")?;
+    Ok(empty)
 }
 
-/// Before a record leaves that is the last of an image: should this be cut short, its groups go at the next mount.
-fn announce(store: &Store, state: &mut State, id: RecordId) {
-    let Some(entry) = state.entries.get(&id.0) else { return };
-    let is_last = |image: &&String| state.images.get(*image) == Some(&1);
-    let last: Vec<String> = entry.images.iter().filter(is_last).cloned().collect();
+/// Before records leave that are the last of an image: should this be cut short, its groups go at the next mount.
+fn announce(store: &Store, state: &mut State, ids: &[RecordId]) {
+    let mut leaving: BTreeMap<&String, usize> = BTreeMap::new();
+    for entry in ids.iter().filter_map(|id| state.entries.get(&id.0)) {
+        entry.images.iter().for_each(|image| *leaving.entry(image).or_default() += 1);
+    }
+    let is_last = |(image, leaving): &(&String, usize)| state.images.get(*image).is_some_and(|all| *all <= *leaving);
+    let last: Vec<String> = leaving.into_iter().filter(is_last).map(|(image, _)| image.clone()).collect();
     let noted = match &state.leaving {
         _ if last.is_empty() => Ok(()),
         Some(note) => note.add(&last),

@@ -214,6 +214,11 @@ pub trait Stores: Send + Sync {
     /// Removes a sealed file with all its names, its chunks, and what of the store is then empty.
     fn remove(&self, id: SealedId) -> io::Result<()>;
 
+    /// Removes several, together where that is cheaper; those for which it failed.
+    fn remove_all(&self, ids: &[SealedId]) -> Vec<(SealedId, io::Error)> {
+        ids.iter().filter_map(|id| Some((*id, self.remove(*id).err()?))).collect()
+    }
+
     /// A directory was renamed: stores in it stand elsewhere now.
     fn dir_renamed(&self, from: &RelPath, to: &RelPath);
 

@@ -16,6 +16,7 @@ use crate::cli::failure::Failure;
 use crate::control::Answers;
 use crate::control::metrics;
 use crate::fuse::{Options, OwnFiles};
+use crate::materialize::jobs::Jobs;
 use crate::materialize::{AlarmBell, Reads, Workers};
 use crate::model::SystemClock;
 use crate::pressure::{MemoryProbe, SystemProbe};
@@ -39,11 +40,13 @@ pub(super) fn start(parts: Parts<'_>) -> Result<Arc<dyn Served>, Failure> {
     let on_short = Box::new(move || alarm.ring());
     let reads = Reads::default();
     let vfs = open_vfs(&parts, probe.clone(), on_short, reads.on_read()).map_err(|error| failed(&error))?;
-    let answers = Arc::new(Answers::new(vfs.clone(), probe.clone(), parts.facts.clone()));
     let counted = parts.workspace.counted().map_err(|error| failed(&error))?;
     if let Some(totals) = counted.as_ref().and_then(|counted| counted.read()) {
         vfs.start_from(totals);
     }
+    let records = parts.workspace.own_dir().map_err(|error| failed(&error))?;
+    let jobs = Arc::new(Jobs::new(vfs.clone(), records));
+    let answers = Arc::new(Answers::new(vfs.clone(), jobs.clone(), probe.clone(), parts.facts.clone()));
     let workers = Workers::start(vfs.clone(), probe, bell, (reads, parts.config.memory.promote))
         .map_err(|error| failed(&error))?;
     let options = Options {
@@ -59,7 +62,7 @@ pub(super) fn start(parts: Parts<'_>) -> Result<Arc<dyn Served>, Failure> {
         threads: THREADS,
     };
     let own = own_files(&answers);
-    match MountedVfs::start(vfs, answers, workers, counted, &parts.checked.mountpoint, &options, own) {
+    match MountedVfs::start(vfs, answers, (workers, jobs, counted), &parts.checked.mountpoint, &options, own) {
         Ok(mounted) => Ok(Arc::new(mounted)),
         Err(error) => Err(mount_failure(&parts, &error)),
     }

@@ -14,6 +14,7 @@ use crate::control::{Answers, conflicts, failures, progress_of};
 use crate::control::{Counts, Event, FileError, Reply, Request, WirePath};
 use crate::fuse::{Mounted, Options, OwnFiles};
 use crate::materialize::Workers;
+use crate::materialize::jobs::Jobs;
 use crate::model::RelPath;
 use crate::vfs::{self, Vfs};
 
@@ -23,6 +24,7 @@ pub struct MountedVfs {
     answers: Arc<Answers>,
     session: Mutex<Option<Mounted>>,
     workers: Mutex<Option<Workers>>,
+    jobs: Arc<Jobs>,
     counting: Counting,
     counted: Option<Counted>,
     gone: Mutex<bool>,
@@ -36,8 +38,7 @@ impl MountedVfs {
     pub fn start(
         vfs: Arc<Vfs>,
         answers: Arc<Answers>,
-        workers: Workers,
-        counted: Option<Counted>,
+        (workers, jobs, counted): (Workers, Arc<Jobs>, Option<Counted>),
         mountpoint: &Path,
         options: &Options,
         own: OwnFiles,
@@ -50,11 +51,13 @@ impl MountedVfs {
             }
         };
         let counting = Counting::start(vfs.clone())?;
+        jobs.raise_pins();
         Ok(MountedVfs {
             vfs,
             answers,
             session: Mutex::new(Some(session)),
             workers: Mutex::new(Some(workers)),
+            jobs,
             counting,
             counted,
             gone: Mutex::new(false),
@@ -82,6 +85,8 @@ impl Served for MountedVfs {
 
     fn flush(&self, plain: Option<&WirePath>, events: &mut dyn FnMut(Event)) -> Result<Counts, Vec<FileError>> {
         self.vfs.set_draining(true);
+        // What they have moved stays moved; they can be resumed at the next mount.
+        self.jobs.suspend();
         let mut last = vfs::Progress::default();
         let mut tell = |progress: &vfs::Progress| {
             last = progress.clone();
@@ -103,6 +108,7 @@ impl Served for MountedVfs {
         if self.over.load(Ordering::Acquire) {
             self.vfs.forget_stubs();
             self.keep_counted();
+            self.jobs.forget_ended();
         }
         if let Err(e) = self.vfs.sync_disk() {
             errors.push(FileError::general(format!("the workspace's disk cannot be synced: {e}")));

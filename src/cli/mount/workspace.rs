@@ -139,6 +139,11 @@ impl Workspace {
         Ok(self.own.as_ref().map(|own| own.dir.try_clone()).transpose()?.map(Counted::new))
     }
 
+    /// The directory of our own files, for records that outlive a daemon; `None` if it is read-only.
+    pub fn own_dir(&self) -> io::Result<Option<OwnedFd>> {
+        self.own_part(".")
+    }
+
     fn own_part(&self, name: &str) -> io::Result<Option<OwnedFd>> {
         let open = |own: &Own| rustix::fs::openat(&own.dir, name, DIR | OFlags::NOFOLLOW, Mode::empty());
         Ok(self.own.as_ref().map(open).transpose()?)

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{count, size};
+use super::{age, count, size};
 use crate::cli::failure::say;
 use crate::control::{Event, Progress};
 
@@ -16,6 +16,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 pub struct Meter {
     verb: &'static str,
     bar: Option<ProgressBar>,
+    began: Instant,
     next_line: Instant,
 }
 
@@ -30,7 +31,8 @@ impl Meter {
             bar.set_prefix(verb);
             bar
         });
-        Meter { verb, bar, next_line: Instant::now() + PAUSE }
+        let began = Instant::now();
+        Meter { verb, bar, began, next_line: began + PAUSE }
     }
 
     /// Takes in what the daemon tells.
@@ -40,6 +42,8 @@ impl Meter {
             (Event::Message(text), None) => say(text),
             // Whoever asks for files takes them in itself.
             (Event::Found(_), _) => {}
+            // Whoever follows a job shows its progress.
+            (Event::Job(_), _) => {}
             (Event::Progress(progress), Some(bar)) => {
                 bar.set_length(progress.total_bytes);
                 bar.set_position(progress.done_bytes);
@@ -49,7 +53,7 @@ impl Meter {
                 let now = Instant::now();
                 if now >= self.next_line {
                     self.next_line = now + PAUSE;
-                    say(line(self.verb, &progress));
+                    say(line(self.verb, &progress) + &speed(&progress, now - self.began));
                 }
             }
         }
@@ -60,6 +64,16 @@ impl Drop for Meter {
     fn drop(&mut self) {
         self.bar.iter().for_each(ProgressBar::finish_and_clear);
     }
+}
+
+/// Rate and what is left at that rate, once there is one.
+fn speed(progress: &Progress, elapsed: Duration) -> String {
+    let rate = progress.done_bytes as f64 / elapsed.as_secs_f64().max(0.001);
+    if rate < 1.0 || progress.done_bytes > progress.total_bytes {
+        return String::new();
+    }
+    let left = (progress.total_bytes - progress.done_bytes) as f64 / rate;
+    format!(", {}/s, {} left", size(rate as u64), age(left))
 }
 
 fn line(verb: &str, progress: &Progress) -> String {
@@ -86,5 +100,7 @@ mod tests {
             Progress { done_files: 1200, total_files: 5000, done_bytes: 3 << 30, total_bytes: 12 << 30, current: None };
         assert_eq!(line("writing", &progress), "writing: 1,200 of 5,000 files, 3.0 GiB of 12.0 GiB (25 %)");
         assert_eq!(line("writing", &Progress::default()), "writing: 0 of 0 files, 0 B of 0 B");
+        assert_eq!(speed(&progress, Duration::from_secs(30)), ", 102 MiB/s, 1 min 30 s left");
+        assert_eq!(speed(&Progress::default(), Duration::from_secs(30)), "", "nothing is known yet");
     }
 }

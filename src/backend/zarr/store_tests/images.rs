@@ -101,3 +101,27 @@ fn a_file_with_many_literal_bytes_keeps_them_in_chunks_of_their_own() {
     room.zarr.remove(id).unwrap();
     assert!(!room.has("workspace.images.ome.zarr"));
 }
+
+#[test]
+fn files_that_leave_together_leave_nothing_and_the_others_whole() {
+    let rooms = [Room::new(Ngff::V04), Room::new(Ngff::V05), Room::sharded(None)];
+    for (n, room) in rooms.into_iter().enumerate() {
+        let images: Vec<Vec<u8>> = (0..6).map(|seed| tiff(seed, 64, 48)).collect();
+        let names = ["d/a.tif", "d/b.tif", "d/c.tif", "e/P_A01_s1_w1.tif", "e/P_A01_s1_w2.tif", "e/P_A02_s1_w1.tif"];
+        let files: Vec<(&str, &[u8])> = names.iter().copied().zip(images.iter().map(Vec::as_slice)).collect();
+        let ids: Vec<SealedId> = room.seal_all(&files).into_iter().map(|id| id.expect("seals")).collect();
+        let unknown = SealedId { record: 99, ..ids[0] };
+        let failed = room.zarr.remove_all(&[ids[0], ids[1], unknown, ids[3], ids[4]]);
+        assert!(matches!(failed.as_slice(), [(id, _)] if *id == unknown), "{n}: {failed:?}");
+        assert_eq!((room.names("d"), room.names("e")), (vec!["d/c.tif".into()], vec!["e/P_A02_s1_w1.tif".into()]));
+        let room = room.again();
+        assert!(room.read_name("d/c.tif") == images[2] && room.read_name("e/P_A02_s1_w1.tif") == images[5]);
+        let left: Vec<SealedId> =
+            ["d", "e"].iter().flat_map(|dir| room.zarr.listing(&path(dir)).unwrap()).map(|entry| entry.id).collect();
+        assert!(room.zarr.remove_all(&left).is_empty());
+        for dir in ["d", "e"] {
+            let entries: Vec<_> = fs::read_dir(room.dir.path().join(dir)).unwrap().flatten().collect();
+            assert!(entries.is_empty(), "{n}: {entries:?}");
+        }
+    }
+}
