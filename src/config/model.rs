@@ -37,11 +37,20 @@ pub struct Memory {
     pub low: f64,
     /// Idle time after which dirty bytes are written to disk; `None`: not before pressure, `fsync` or unmount.
     pub write_behind: Option<Duration>,
+    /// Where the memory tier may end with a job or a login session: the time in which everything dirty must be able to
+    /// reach the disk.
+    pub stop_within: Duration,
 }
 
 impl Default for Memory {
     fn default() -> Memory {
-        Memory { limit: Limit::Default, high: 0.80, low: 0.70, write_behind: Some(Duration::from_secs(30)) }
+        Memory {
+            limit: Limit::Default,
+            high: 0.80,
+            low: 0.70,
+            write_behind: Some(Duration::from_secs(30)),
+            stop_within: Duration::from_secs(20),
+        }
     }
 }
 
@@ -75,7 +84,7 @@ impl Default for Auto {
 /// The section `[zarr]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Zarr {
-    /// Whether `auto` may seal at all: true as soon as a configuration says anything.
+    /// Whether the built-in rule may seal: where the section `[auto]` is written. A written rule `auto` always may.
     pub sealing: bool,
     /// Version of OME-NGFF.
     pub ngff: Ngff,

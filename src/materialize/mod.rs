@@ -1,10 +1,14 @@
-//! Background moves: making room under pressure, and writing behind.
+//! Background moves: making room under pressure, writing behind, sealing; and counting, by which `auto` decides.
 //!
-//! Two named threads, each fed by a channel that also ends it: one watches memory and frees it, one brings home what
-//! has been idle or dirty for too long. A panic in either is noticed by whoever stops them.
+//! Four named threads, each fed by a channel that also ends it: one watches memory and frees it, one brings home what
+//! has been idle or dirty for too long, one seals what has rested, one counts. A panic in any is noticed by whoever
+//! stops them.
+
+mod count;
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
@@ -16,6 +20,10 @@ use crate::vfs::Vfs;
 const WATCH: Duration = Duration::from_millis(250);
 /// How often files are looked at for writing behind.
 const BEHIND: Duration = Duration::from_secs(1);
+/// The same where the memory tier may end with a job or a session.
+const BEHIND_SOON: Duration = Duration::from_millis(250);
+/// How often files are looked at for sealing.
+const SEAL: Duration = Duration::from_secs(1);
 /// A dirty byte reaches the disk at the latest after this, whatever happens to its file.
 const LATEST: Duration = Duration::from_secs(300);
 
@@ -65,23 +73,40 @@ impl AlarmBell {
 pub struct Workers {
     stops: Vec<SyncSender<Message>>,
     threads: Vec<JoinHandle<()>>,
+    /// Tells a count that takes long to end early.
+    stopping: Arc<AtomicBool>,
 }
 
 impl Workers {
-    /// Starts both threads.
+    /// Starts all threads.
     pub fn start(vfs: Arc<Vfs>, probe: Arc<dyn MemoryProbe>, bell: AlarmBell) -> io::Result<Workers> {
-        let (send_behind, behind) = sync_channel(1);
-        let stops = vec![bell.alarm.0.clone(), send_behind];
+        let (stop_evict, stopping) = (bell.alarm.0.clone(), Arc::new(AtomicBool::new(false)));
+        let mut workers = Workers { stops: vec![stop_evict], threads: Vec::new(), stopping: stopping.clone() };
         let watched = vfs.clone();
-        let evict = Builder::new()
-            .name("scopefs-evict".to_owned())
-            .spawn(move || watch_memory(&watched, &*probe, &bell.heard))?;
-        let behind = Builder::new().name("scopefs-behind".to_owned()).spawn(move || write_behind(&vfs, &behind))?;
-        Ok(Workers { stops, threads: vec![evict, behind] })
+        let evict = Builder::new().name("scopefs-evict".to_owned());
+        workers.threads.push(evict.spawn(move || watch_memory(&watched, &*probe, &bell.heard))?);
+        workers.spawn("scopefs-behind", &vfs, |vfs, heard| write_behind(vfs, heard))?;
+        workers.spawn("scopefs-seal", &vfs, |vfs, heard| seal(vfs, heard))?;
+        workers.spawn("scopefs-count", &vfs, move |vfs, heard| count::follow(vfs, heard, &stopping))?;
+        Ok(workers)
     }
 
-    /// Ends both threads and waits for them; an error if one of them had panicked.
+    fn spawn(
+        &mut self,
+        name: &str,
+        vfs: &Arc<Vfs>,
+        work: impl FnOnce(&Vfs, &Receiver<Message>) + Send + 'static,
+    ) -> io::Result<()> {
+        let (stop, heard) = sync_channel(1);
+        let vfs = vfs.clone();
+        self.threads.push(Builder::new().name(name.to_owned()).spawn(move || work(&vfs, &heard))?);
+        self.stops.push(stop);
+        Ok(())
+    }
+
+    /// Ends all threads and waits for them; an error if one of them had panicked.
     pub fn stop(self) -> io::Result<()> {
+        self.stopping.store(true, Ordering::Relaxed);
         for stop in &self.stops {
             // A worker that has ended no longer listens; joining tells why.
             let _ = stop.send(Message::Stop);
@@ -142,18 +167,33 @@ fn relieve(vfs: &Vfs, sample: &crate::pressure::Sample) {
 }
 
 fn write_behind(vfs: &Vfs, heard: &Receiver<Message>) {
-    loop {
-        match heard.recv_timeout(BEHIND) {
-            Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-            Ok(Message::Short) | Err(RecvTimeoutError::Timeout) => {}
-        }
+    if vfs.may_end()
+        && let Err(e) = vfs.probe_disk()
+    {
+        tracing::warn!("how fast the workspace's disk is could not be tried: {e}");
+    }
+    let every = if vfs.may_end() { BEHIND_SOON } else { BEHIND };
+    while waits(heard, every) {
         let written = vfs.write_behind(LATEST);
         if written > 0 {
             tracing::debug!("wrote {written} files behind");
         }
+    }
+}
+
+fn seal(vfs: &Vfs, heard: &Receiver<Message>) {
+    while waits(heard, SEAL) {
         let sealed = vfs.seal_rested();
         if sealed > 0 {
             tracing::debug!("sealed {sealed} files");
         }
+    }
+}
+
+/// Waits until it is time to look again; `false` at the end of the mount.
+fn waits(heard: &Receiver<Message>, every: Duration) -> bool {
+    match heard.recv_timeout(every) {
+        Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => false,
+        Ok(Message::Short) | Err(RecvTimeoutError::Timeout) => true,
     }
 }

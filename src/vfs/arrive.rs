@@ -88,7 +88,7 @@ impl Vfs {
 
     fn wants_memory(&self, path: &RelPath) -> bool {
         self.memory.is_some()
-            && self.router.decide(path).start == Tier::Memory
+            && self.decide(path).start == Tier::Memory
             && !self.draining.load(Ordering::Relaxed)
             && !self.budget.is_pressed()
             && self.budget.ask(4096) == Room::Granted

@@ -89,9 +89,12 @@ impl Vfs {
         let inode = self.inode(ino)?;
         self.check_not_in_store(&inode)?;
         if let Some(size) = changes.size {
+            self.track(&inode)?;
+            inode.found.store(false, std::sync::atomic::Ordering::Release);
             self.unseal_to_write(&inode, size == 0)?;
         }
         let _names = self.namespace.read();
+        let made = self.is_as_made(&inode);
         {
             let _opens = inode.opens.lock();
             if let Some(size) = changes.size {
@@ -112,6 +115,9 @@ impl Vfs {
                 }
                 Ok(())
             })?;
+        }
+        if made {
+            self.make_again(&inode);
         }
         self.attr(&inode)
     }

@@ -50,7 +50,11 @@ impl Vfs {
             return Err(Error::BadHandle);
         }
         let end = offset.checked_add(data.len() as u64).ok_or(Error::Invalid("beyond the largest file"))?;
-        self.change(&handle, data.len() as u64, offset..end, |object| object.write_all_at(data, offset))?;
+        self.change(&handle, data.len() as u64, offset..end, |content, object| {
+            object.write_all_at(data, offset)?;
+            self.grew(&handle.inode, content, end);
+            Ok(())
+        })?;
         if kill_suid {
             self.drop_privileges(&handle.inode)?;
         }
@@ -71,7 +75,11 @@ impl Vfs {
         let takes = if mode.contains(FallocateFlags::PUNCH_HOLE) { 0 } else { len };
         // What moves everything behind it changes everything behind it.
         let changed = if mode.intersects(shifts) { offset..u64::MAX >> 1 } else { offset..end };
-        self.change(&handle, takes, changed, |object| object.allocate(mode, offset, len))
+        self.change(&handle, takes, changed, |content, object| {
+            object.allocate(mode, offset, len)?;
+            self.resized(&handle.inode, content, object.size()?);
+            Ok(())
+        })
     }
 
     /// Changes the bytes of an open file: `takes` bytes more may be needed, and `range` will be different.
@@ -80,7 +88,7 @@ impl Vfs {
         handle: &FileHandle,
         takes: u64,
         range: std::ops::Range<u64>,
-        act: impl Fn(&Object) -> std::io::Result<()>,
+        act: impl Fn(&Content, &Object) -> std::io::Result<()>,
     ) -> Result<()> {
         let inode = &handle.inode;
         let mut last_resort = false;
@@ -88,7 +96,7 @@ impl Vfs {
             let content = inode.content.read();
             let object = content.object.as_ref().ok_or(Error::BadHandle)?;
             if content.place.tier != Tier::Memory {
-                let done = act(object);
+                let done = act(&content, object);
                 note_change(&content, range);
                 return Ok(done?);
             }
@@ -96,7 +104,7 @@ impl Vfs {
             match room {
                 Room::Granted => {
                     self.mark_dirty(inode, content.place);
-                    let done = act(object);
+                    let done = act(&content, object);
                     note_change(&content, range.clone());
                     match done {
                         // The tmpfs has an end of its own, which others may have reached first.
@@ -117,6 +125,10 @@ impl Vfs {
     /// it. `false` if neither can be: the kernel serves readers of the file, and nothing else can leave. Then it may
     /// take what the tmpfs still gives.
     fn go_home(&self, inode: &Arc<Inode>) -> Result<bool> {
+        // What the disk has already is the cheapest to let go.
+        if self.drop_clean(self.budget.limit() / 16) > 0 {
+            return Ok(true);
+        }
         match self.depart(inode, Goal::Home, Reason::Outgrown) {
             Ok(()) | Err(MoveError::NotThere) => Ok(true),
             Err(MoveError::Held) => {
@@ -176,6 +188,7 @@ impl Vfs {
         let before = object.size()?;
         self.mark_dirty(inode, content.place);
         object.set_size(size)?;
+        self.resized(inode, &content, size);
         note_change(&content, before.min(size)..before.max(size));
         Ok(())
     }

@@ -10,6 +10,7 @@ use dashmap::mapref::entry::Entry;
 use parking_lot::{Condvar, Mutex, RwLock};
 use smallvec::SmallVec;
 
+use super::datasets::Dataset;
 use super::delta::Delta;
 use super::identity::Place;
 use super::sealed::Sealed;
@@ -73,6 +74,8 @@ pub(crate) struct Content {
     pub gone: Option<Box<Gone>>,
     /// The version that a store holds.
     pub sealed: Option<Sealed>,
+    /// What its length counts to; unknown until somebody may write to it.
+    pub dataset: Option<Arc<Dataset>>,
 }
 
 /// What is left of an inode without a name. The kernel may still open it: a program may have found the name a moment
@@ -117,6 +120,8 @@ pub enum Reason {
     Sealed,
     /// A sealed file that somebody writes to.
     Unsealed,
+    /// Memory holds as much as can be written before the job or session ends.
+    SessionBound,
 }
 
 /// A file, directory, link or special file.
@@ -138,6 +143,10 @@ pub struct Inode {
     pub(crate) writer_gap: AtomicU64,
     /// Bytes of this file that the budget counts as clean.
     pub(crate) clean_bytes: AtomicU64,
+    /// Length that its dataset counts, while it has one. Changed under `content`, for reading or writing.
+    pub(crate) length: AtomicU64,
+    /// It was in the workspace before, or was put there by somebody else, and nobody has opened it for writing since.
+    pub(crate) found: AtomicBool,
     /// Memory holds what the home does not.
     pub(crate) dirty: AtomicBool,
     /// The bytes are only in a store; what stands in memory is a name with attributes. Changed under `content`.
@@ -182,6 +191,8 @@ impl Inode {
             changed: AtomicU64::new(0),
             writer_gap: AtomicU64::new(0),
             clean_bytes: AtomicU64::new(0),
+            length: AtomicU64::new(0),
+            found: AtomicBool::new(false),
             dirty: AtomicBool::new(false),
             absent: AtomicBool::new(false),
             seal_is_current: AtomicBool::new(false),
@@ -196,7 +207,7 @@ impl Inode {
             moving: Mutex::new(()),
             released: Condvar::new(),
             opens: Mutex::new(Opens::default()),
-            content: RwLock::new(Content { place, object: None, delta: None, gone: None, sealed: None }),
+            content: RwLock::new(Content { place, object: None, delta: None, gone: None, sealed: None, dataset: None }),
         }
     }
 
@@ -226,6 +237,11 @@ impl Inode {
         self.seal_is_current.load(Ordering::Acquire)
     }
 
+    /// Whether it was there before, and nobody has rewritten it through the mount.
+    pub(crate) fn is_found(&self) -> bool {
+        self.found.load(Ordering::Acquire)
+    }
+
     /// Whether memory holds what the home does not.
     pub fn is_dirty(&self) -> bool {
         self.dirty.load(Ordering::Acquire)
@@ -239,7 +255,7 @@ impl Inode {
     /// Why the bytes are where they are.
     pub fn reason(&self) -> Reason {
         use Reason::*;
-        const ALL: [Reason; 14] = [
+        const ALL: [Reason; 15] = [
             Found,
             Rule,
             PressureAtCreate,
@@ -254,6 +270,7 @@ impl Inode {
             NoMemoryTier,
             Sealed,
             Unsealed,
+            SessionBound,
         ];
         ALL[usize::from(self.reason.load(Ordering::Relaxed)) % ALL.len()]
     }
@@ -381,6 +398,11 @@ impl InodeTable {
     /// Every file in memory.
     pub fn residents(&self) -> Vec<Arc<Inode>> {
         self.resident.iter().map(|entry| entry.value().clone()).collect()
+    }
+
+    /// Every regular file that is known.
+    pub fn files(&self) -> Vec<Arc<Inode>> {
+        self.by_ino.iter().filter(|inode| inode.kind == FileKind::Regular).map(|inode| inode.clone()).collect()
     }
 
     /// Every directory that is known.

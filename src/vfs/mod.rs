@@ -17,8 +17,11 @@
 
 mod arrive;
 mod attributes;
+mod behind;
 mod budget;
+mod count;
 mod data;
+mod datasets;
 mod delta;
 mod depart;
 mod directory;
@@ -34,6 +37,7 @@ mod lookup;
 mod names;
 mod open;
 mod publish;
+mod rate;
 mod records;
 mod recover;
 mod rename;
@@ -52,7 +56,9 @@ use dashmap::{DashMap, DashSet};
 use parking_lot::{Mutex, RwLock};
 
 pub use attributes::{Changes, Times};
+pub use behind::WriteBound;
 pub use budget::{Budget, Gauge, Room};
+pub use datasets::DatasetView;
 pub use depart::{Goal, MoveError};
 pub use durable::Progress;
 pub use error::{Error, Result};
@@ -71,6 +77,8 @@ use crate::backend::zarr::{SealedId, Stores};
 use crate::backend::{Disk, Memory};
 use crate::model::{Clock, FileKind, RelPath, Tier, Timestamp};
 use crate::route::Router;
+use behind::Behind;
+use datasets::Datasets;
 use handle::Handles;
 use identity::{Identities, Place};
 use inode::InodeTable;
@@ -101,6 +109,8 @@ pub struct Parts {
     pub read_only: bool,
     /// The memory tier may end with a login session or a job: what is dirty comes home soon.
     pub short_lived: bool,
+    /// The time within which everything dirty must be able to come home then.
+    pub stop_within: std::time::Duration,
     /// Called when memory is short, from the thread of the request: must return at once.
     pub on_short: Box<dyn Fn() + Send + Sync>,
 }
@@ -124,7 +134,8 @@ pub struct Vfs {
     /// On overlayfs the lease test sees no mappings: what the kernel served could never be moved safely.
     disk_leases: bool,
     read_only: bool,
-    short_lived: bool,
+    datasets: Datasets,
+    behind: Behind,
     draining: AtomicBool,
     root: Arc<Inode>,
     on_short: Box<dyn Fn() + Send + Sync>,
@@ -196,6 +207,7 @@ impl Vfs {
             None => (None, Vec::new()),
         };
         let disk_leases = rustix::fs::fstatfs(parts.disk.tree().root())?.f_type as i64 != OVERLAYFS_MAGIC;
+        let lines = *parts.router.lines();
         let vfs = Vfs {
             namespace: RwLock::new(()),
             disk: parts.disk,
@@ -213,7 +225,8 @@ impl Vfs {
             passthrough: AtomicBool::new(parts.passthrough),
             disk_leases,
             read_only: parts.read_only,
-            short_lived: parts.short_lived,
+            datasets: Datasets::new(lines),
+            behind: Behind::new(parts.short_lived.then_some(parts.stop_within)),
             draining: AtomicBool::new(false),
             root,
             on_short: parts.on_short,

@@ -11,7 +11,7 @@ use super::rename::is_version;
 use super::report::over_record;
 use super::{Error, OWN_DIR, OpenFlags, Opened, Result, Room, Vfs};
 use crate::backend::{Node, Object, Owner, Time, Times, Tree};
-use crate::model::{Attr, FileKind, Name, RelPath, Tier};
+use crate::model::{Attr, Durability, FileKind, Name, RelPath, Tier};
 
 const DEFAULT_ACL: &str = "system.posix_acl_default";
 const SETGID: u16 = 0o2000;
@@ -149,6 +149,7 @@ impl Vfs {
             Start::Memory => self.make_in_memory(dir, name, &path, &birth)?,
             Start::Disk(reason) => self.make_file_on_disk(dir, name, &path, &birth, reason)?,
         };
+        self.count_created(&inode, &path);
         let attr = self.show(&inode, object.stat()?);
         let opened = self.open_new(&inode, object, flags);
         Ok((attr, opened))
@@ -159,8 +160,12 @@ impl Vfs {
         if self.memory.is_none() {
             return Start::Disk(Reason::NoMemoryTier);
         }
-        if self.router.decide(path).start != Tier::Memory {
+        let decision = self.decide(path);
+        if decision.start != Tier::Memory {
             return Start::Disk(Reason::Rule);
+        }
+        if self.behind.is_over() && decision.durability != Durability::Scratch {
+            return Start::Disk(Reason::SessionBound);
         }
         if flags.sync {
             return Start::Disk(Reason::Synced);
@@ -236,6 +241,7 @@ impl Vfs {
         let attr = object.stat()?;
         let inode = self.disk_inode(dir, name, path, &attr, true);
         inode.set_reason(reason);
+        inode.found.store(false, Ordering::Release);
         self.count_disk(1, 0);
         Ok((inode, object))
     }
@@ -373,8 +379,11 @@ impl Vfs {
         if let (Some(disk), Some(memory)) = (ours.filter(|disk| disk.nlink > 1), layers.memory) {
             self.follow_links(inode, memory.ino, &disk.identity())?;
         }
-        if let Some(last) = layers.memory.or(layers.disk).filter(|attr| attr.nlink == 1) {
-            self.mark_gone(inode, last, node);
+        if let Some(last) = layers.memory.or(layers.disk) {
+            self.count_unlinked(inode, path, &last);
+            if last.nlink == 1 {
+                self.mark_gone(inode, last, node);
+            }
         }
         self.forsaken(inode, forsaken)
     }
@@ -474,6 +483,9 @@ impl Vfs {
             _ => self.disk.tree().link(&from, &to)?,
         }
         inode.add_name(&dir, new_name, None);
+        if self.router.dataset(&from) != self.router.dataset(&to) {
+            self.datasets.doubt(&to, false);
+        }
         if inode.is_sealed() {
             self.update_sealed(&inode)?;
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::inode::{Inode, Reason};
 use super::journal::Record;
-use super::{Error, MoveError, Result, Vfs};
+use super::{DatasetView, Error, MoveError, Result, Vfs};
 use crate::backend::zarr::{StoreFigures, StoredAt};
 use crate::model::{Attr, Identity, RelPath, State, Tier};
 
@@ -90,6 +90,8 @@ pub struct Explained {
     pub stored_size: u64,
     /// The store that has this version of it, if one has.
     pub store: Option<StoredAt>,
+    /// The dataset that a file counts to.
+    pub dataset: Option<DatasetView>,
 }
 
 impl Vfs {
@@ -138,8 +140,11 @@ impl Vfs {
         self.load_stores_to(path)?;
         let _names = self.namespace.read();
         let (inode, attr) = self.walk(path)?;
-        let decision = self.router.decide(path);
+        let decision = self.decide(path);
         let mut reason = format!("{}; {}", why(inode.reason()), self.router.explain(&decision));
+        if inode.is_found() && decision.home == Tier::Zarr && !self.router.rule(decision.rule).adopt {
+            reason = format!("not sealed: it was there before, and its rule does not say adopt = true; {reason}");
+        }
         if let Some(refusal) = self.why_refused(&inode).filter(|_| !inode.is_sealed()) {
             reason = format!("not sealed: {refusal}; {reason}");
         }
@@ -156,6 +161,7 @@ impl Vfs {
             stored_size: at.as_ref().map_or(attr.blocks * 512, |at| at.stored_bytes),
             stored_at: at.map_or_else(|| path.clone(), |at| at.store),
             store,
+            dataset: self.dataset_of(path).filter(|_| inode.kind == crate::model::FileKind::Regular),
         };
         let ino = inode.ino;
         drop(inode);
@@ -236,34 +242,6 @@ impl Vfs {
         self.counters.disk_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Walks the workspace once, so that the disk's figures cover it; `stop` ends the walk early.
-    pub fn count_tree(&self, stop: &std::sync::atomic::AtomicBool) {
-        let mut dirs = vec![RelPath::root()];
-        let (mut files, mut bytes) = (0, 0);
-        while let Some(dir) = dirs.pop() {
-            if stop.load(Ordering::Relaxed) {
-                return;
-            }
-            let Ok(entries) = self.disk.tree().list(&dir) else { continue };
-            for entry in entries {
-                let path = dir.join(&entry.name);
-                match entry.kind {
-                    crate::model::FileKind::Directory if dir.is_root() && entry.name == super::OWN_DIR => {}
-                    kind if self.is_hidden(&path, kind) => {}
-                    crate::model::FileKind::Directory => dirs.push(path),
-                    crate::model::FileKind::Regular => {
-                        files += 1;
-                        bytes += self.disk.tree().stat(&path).map(|attr| attr.size as i64).unwrap_or(0);
-                    }
-                    _ => {}
-                }
-            }
-        }
-        self.counters.disk_files.store(files, Ordering::Relaxed);
-        self.counters.disk_bytes.store(bytes, Ordering::Relaxed);
-        self.counters.disk_counted.store(true, Ordering::Relaxed);
-    }
-
     /// Rewrites the journal when it has grown long.
     pub(super) fn compact_journal(&self) {
         let Some(journal) = self.journal.as_ref().filter(|journal| journal.is_long()) else { return };
@@ -335,5 +313,6 @@ fn why(reason: Reason) -> &'static str {
         Reason::NoMemoryTier => "on disk because this mount has no memory tier",
         Reason::Sealed => "sealed when it came to rest",
         Reason::Unsealed => "was sealed, and somebody writes to it",
+        Reason::SessionBound => "on disk because memory held as much as can be written before the job or session ends",
     }
 }

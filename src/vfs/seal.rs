@@ -43,8 +43,16 @@ impl Vfs {
             && inode.kind == FileKind::Regular
             && !inode.is_sealed()
             && self.may_seal_beside(inode)
-            && inode.path().is_some_and(|path| self.router.decide(&path).home == Tier::Zarr && !self.stays_plain(&path))
+            && inode.path().is_some_and(|path| self.is_sealed_at(inode, &path))
             && !self.is_refused(inode)
+    }
+
+    /// Whether its rule seals what is at `path`: what was there before only if it adopts it.
+    fn is_sealed_at(&self, inode: &Inode, path: &RelPath) -> bool {
+        let decision = self.decide(path);
+        decision.home == Tier::Zarr
+            && !self.stays_plain(path)
+            && (!inode.is_found() || self.router.rule(decision.rule).adopt)
     }
 
     /// Where originals are kept, a file is sealed when it lies on disk as a plain one, and once.

@@ -125,6 +125,7 @@ impl Vfs {
 
     /// Seals everything at and below `under` that waits on disk for it. `true` entries failed for want of room.
     pub(super) fn seal_waiting(&self, under: &RelPath) {
+        self.seal_crossed(&AtomicBool::new(false));
         let due: Vec<Arc<Inode>> = self
             .seals
             .waiting
@@ -194,6 +195,7 @@ impl Vfs {
     /// A file that lies on disk is to be sealed when it has come to rest, if its rule says so.
     pub(super) fn wait_on_disk(&self, inode: &Arc<Inode>) {
         let _names = self.namespace.read();
+        self.remember_made(inode);
         if !self.wants_seal(inode) || self.seals.waiting.insert(inode.ino, inode.clone()).is_some() {
             return;
         }
@@ -208,7 +210,12 @@ impl Vfs {
         if self.stores.is_none() || self.read_only || !self.router.rules().any(|(_, rule)| rule.adopt) {
             return;
         }
-        let mut dirs = vec![RelPath::root()];
+        self.adopt_below(&RelPath::root(), stop);
+    }
+
+    /// As [`Vfs::adopt`], at and below a directory, together with what was written through this mount.
+    pub(super) fn adopt_below(&self, under: &RelPath, stop: &AtomicBool) {
+        let mut dirs = vec![under.clone()];
         while let Some(dir) = dirs.pop() {
             let Ok(entries) = self.disk.tree().list(&dir) else { continue };
             for entry in entries {
@@ -228,8 +235,9 @@ impl Vfs {
     }
 
     fn adopt_file(&self, path: &RelPath) {
-        let decision = self.router.decide(path);
-        if decision.home != Tier::Zarr || !self.router.rule(decision.rule).adopt {
+        let decision = self.decide(path);
+        let made = || self.disk.tree().stat(path).is_ok_and(|attr| self.datasets.is_made(&attr));
+        if decision.home != Tier::Zarr || !(self.router.rule(decision.rule).adopt || made()) {
             return;
         }
         let found = {
@@ -302,7 +310,7 @@ impl Vfs {
         kind == FileKind::Directory && !self.show_stores && self.within_store(path) == Within::Store
     }
 
-    fn within_store(&self, path: &RelPath) -> Within {
+    pub(super) fn within_store(&self, path: &RelPath) -> Within {
         match &self.stores {
             // Most paths are told apart by a glance.
             Some(stores) if path.as_bytes().windows(STORE_SUFFIX.len()).any(|part| part == STORE_SUFFIX) => {

@@ -33,11 +33,13 @@ pub struct Setup {
     pub rules: &'static str,
     /// Whether there are stores.
     pub sealing: bool,
+    /// Whether the memory tier may end with a job.
+    pub short_lived: bool,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Setup { limit: 64 << 20, passthrough: false, rules: "", sealing: false }
+        Setup { limit: 64 << 20, passthrough: false, rules: "", sealing: false, short_lived: false }
     }
 }
 
@@ -139,7 +141,8 @@ impl World {
             clock: self.clock.clone(),
             passthrough: self.setup.passthrough,
             read_only: false,
-            short_lived: false,
+            short_lived: self.setup.short_lived,
+            stop_within: std::time::Duration::from_secs(20),
             on_short: Box::new(|| {}),
         })
         .expect("the file system is built")

@@ -14,6 +14,7 @@ mod commit;
 mod companions;
 mod documents;
 mod due;
+mod estimate;
 pub mod files;
 mod ground;
 mod grow;
@@ -52,4 +53,5 @@ mod windows;
 mod within;
 
 pub use backend::Zarr;
+pub use estimate::compressed_size;
 pub use stores::{Batch, SealError, SealedEntry, SealedId, StoreFigures, StoredAt, Stores, Subject, Ticket, Within};
