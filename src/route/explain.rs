@@ -20,6 +20,18 @@ pub(super) fn sentence(rule: &RuleView, decision: &Decision) -> String {
     format!("{} (backend {}): {}", rule.name, rule.backend, parts.join("; "))
 }
 
+/// What comes of the size of the dataset.
+pub(super) fn consequence(decision: &Decision) -> &'static str {
+    match decision.row {
+        None => "its rule does not go by the size of the dataset",
+        Some(_) if decision.durability == Durability::Scratch => "in memory, whatever the size, because it is scratch",
+        Some(_) if decision.home == Tier::Zarr => "in memory, and sealed when it rests",
+        Some(_) if decision.start == Tier::Disk => "on disk, because only images are sealed",
+        Some(_) if decision.at_once => "in memory, and written behind to disk at once",
+        Some(_) => "in memory, home disk",
+    }
+}
+
 /// What the size of the dataset has to do with it.
 fn size(decision: &Decision) -> Option<&'static str> {
     Some(match decision.row? {

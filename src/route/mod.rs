@@ -148,7 +148,8 @@ impl Router {
     /// names, or else its directory at the top. Empty for files at the top that are in none.
     pub fn dataset<'p>(&self, path: &'p RelPath) -> &'p [u8] {
         let bytes = path.as_bytes();
-        let mut dirs = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'/').filter_map(|(at, _)| bytes.get(..at));
+        let mut dirs =
+            bytes.iter().enumerate().filter(|(_, byte)| **byte == b'/').filter_map(|(at, _)| bytes.get(..at));
         let named = self.first(path).dataset.as_ref();
         let named = named.and_then(|glob| dirs.clone().find(|dir| glob.matches(&Subject::new(dir))));
         named.or_else(|| dirs.next()).unwrap_or_default()
@@ -185,6 +186,11 @@ impl Router {
     /// Whether any rule makes closes durable.
     pub fn any_strict(&self) -> bool {
         self.rules.iter().any(|rule| rule.decision.durability == Durability::Strict)
+    }
+
+    /// What the size of its dataset means for a file, in a few words.
+    pub fn consequence(&self, decision: &Decision) -> &'static str {
+        explain::consequence(decision)
     }
 
     /// Why a file is kept as it is, in one sentence for a person.

@@ -238,9 +238,8 @@ proptest! {
 
 #[test]
 fn a_dataset_is_the_directory_at_the_top_unless_the_rule_names_others() {
-    let of = |router: &Router, text: &str| {
-        String::from_utf8(router.dataset(&path(text.as_bytes())).to_vec()).expect("text")
-    };
+    let of =
+        |router: &Router, text: &str| String::from_utf8(router.dataset(&path(text.as_bytes())).to_vec()).expect("text");
     let plain = router("");
     assert_eq!(of(&plain, "plate/B03/a.tif"), "plate");
     assert_eq!(of(&plain, "a.tif"), "", "files at the top are one dataset");
@@ -260,8 +259,10 @@ fn a_dataset_that_shrinks_stays_in_its_row_until_it_is_a_fifth_below_the_line() 
     let lines = *router("[auto]\nmemory_below = 100\nzarr_above = 1000").lines();
     let up: Vec<Row> = [0, 99, 100, 1000, 1001].map(|bytes| lines.row(bytes, Row::Small)).to_vec();
     assert_eq!(up, [Row::Small, Row::Small, Row::Middle, Row::Middle, Row::Large]);
-    assert_eq!([1000, 800, 799, 81, 79].map(|bytes| lines.row(bytes, Row::Large)),
-        [Row::Large, Row::Large, Row::Middle, Row::Middle, Row::Small]);
+    assert_eq!(
+        [1000, 800, 799, 81, 79].map(|bytes| lines.row(bytes, Row::Large)),
+        [Row::Large, Row::Large, Row::Middle, Row::Middle, Row::Small]
+    );
     assert_eq!([99, 80, 79].map(|bytes| lines.row(bytes, Row::Middle)), [Row::Middle, Row::Middle, Row::Small]);
     assert_eq!((lines.next_at(Row::Middle), lines.back_below(Row::Large)), (Some(1000), Some(800)));
 }
@@ -281,13 +282,18 @@ fn the_row_decides_what_auto_means_and_nothing_else_does() {
         assert_eq!(places(of("s/a.tif", row)), (Tier::Memory, Tier::Disk, false), "scratch");
         assert_eq!(places(of("m/a.tif", row)), (Tier::Memory, Tier::Disk, false), "not auto");
     }
-    assert!(told.explain(&of("p/a.tif", Row::Middle)).contains("of middle size; fsync makes it durable; written behind at once"));
+    assert!(
+        told.explain(&of("p/a.tif", Row::Middle))
+            .contains("of middle size; fsync makes it durable; written behind at once")
+    );
     assert!(told.explain(&of("p/a.tif", Row::Large)).contains("its dataset is large; sealed after 30s of rest"));
 }
 
 #[test]
 fn the_built_in_rule_seals_only_where_the_sizes_are_written() {
-    for (text, home) in [("", Tier::Disk), ("[memory]\nhigh = 0.9", Tier::Disk), ("[auto]\nzarr_above = \"2GiB\"", Tier::Zarr)] {
+    for (text, home) in
+        [("", Tier::Disk), ("[memory]\nhigh = 0.9", Tier::Disk), ("[auto]\nzarr_above = \"2GiB\"", Tier::Zarr)]
+    {
         let told = router(text);
         let decision = told.decide(&path(b"p/a.tif")).in_row(Row::Large, &path(b"p/a.tif"));
         assert_eq!(decision.home, home, "{text}");

@@ -131,7 +131,8 @@ impl Vfs {
         let moves = |file: &&Dirty| !file.due && file.inode.opens.lock().writers > 0;
         let (moving, staying): (Vec<&Dirty>, Vec<&Dirty>) = batch.iter().partition(moves);
         let mut done = (0, 0);
-        for (files, goal, reason) in [(moving, Goal::Home, Reason::SessionBound), (staying, Goal::Clean, Reason::Rule)] {
+        for (files, goal, reason) in [(moving, Goal::Home, Reason::SessionBound), (staying, Goal::Clean, Reason::Rule)]
+        {
             let inodes: Vec<Arc<Inode>> = files.iter().map(|file| file.inode.clone()).collect();
             let results = self.send_home(&inodes, goal, reason, false);
             for (file, _) in files.iter().zip(results).filter(|(_, result)| result.is_ok()) {

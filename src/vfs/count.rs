@@ -4,10 +4,12 @@
 //! meanwhile is added up by whoever does it, and a count that was disturbed is made again when it is calmer.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::datasets::{Adoptable, Dataset, Doubt, unit_of};
+use super::settle::STORE_SUFFIX;
 use super::{OWN_DIR, Vfs};
 use crate::backend::zarr::{Within, compressed_size};
 use crate::backend::{Access, ByteSource};
@@ -64,7 +66,7 @@ impl Vfs {
             let mut doubts = self.datasets.doubts.lock();
             let due = doubts.iter().filter(|(_, doubt)| doubt.not_before <= now);
             let due: Vec<_> = due.map(|(unit, doubt)| (unit.clone(), *doubt)).collect();
-            due.iter().for_each(|(unit, _)| drop(doubts.remove(unit)));
+            doubts.retain(|unit, _| !due.iter().any(|(taken, _)| taken == unit));
             due
         };
         if due.iter().any(|(_, doubt)| doubt.moved) {
@@ -146,8 +148,9 @@ impl Vfs {
             let mut stores = false;
             for entry in entries {
                 let path = dir.join(&entry.name);
+                stores |= entry.kind == FileKind::Directory && entry.name.as_bytes().ends_with(STORE_SUFFIX);
                 match entry.kind {
-                    FileKind::Directory if self.within_store(&path) == Within::Store => stores = true,
+                    FileKind::Directory if self.within_store(&path) == Within::Store => {}
                     FileKind::Directory if unit.is_root() => {}
                     FileKind::Directory => dirs.push(path),
                     FileKind::Regular => self.tally_disk(&path, in_memory.contains(&*entry.name), &mut tally),

@@ -338,7 +338,8 @@ impl Vfs {
     /// Hold the namespace lock.
     pub(super) fn remember_made(&self, inode: &Inode) {
         let Some(path) = inode.path() else { return };
-        if inode.is_found() || inode.place().tier != Tier::Disk || !is_image(&path) || !self.router.decide(&path).seals {
+        if inode.is_found() || inode.place().tier != Tier::Disk || !is_image(&path) || !self.router.decide(&path).seals
+        {
             return;
         }
         if let Ok(Some(attr)) = self.disk.tree().find(&path) {

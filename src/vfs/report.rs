@@ -90,8 +90,8 @@ pub struct Explained {
     pub stored_size: u64,
     /// The store that has this version of it, if one has.
     pub store: Option<StoredAt>,
-    /// The dataset that a file counts to.
-    pub dataset: Option<DatasetView>,
+    /// The dataset that a file counts to, and what its size means for the file.
+    pub dataset: Option<(DatasetView, &'static str)>,
 }
 
 impl Vfs {
@@ -161,7 +161,10 @@ impl Vfs {
             stored_size: at.as_ref().map_or(attr.blocks * 512, |at| at.stored_bytes),
             stored_at: at.map_or_else(|| path.clone(), |at| at.store),
             store,
-            dataset: self.dataset_of(path).filter(|_| inode.kind == crate::model::FileKind::Regular),
+            dataset: self
+                .dataset_of(path)
+                .filter(|_| inode.kind == crate::model::FileKind::Regular)
+                .map(|dataset| (dataset, self.router.consequence(&decision))),
         };
         let ino = inode.ino;
         drop(inode);

@@ -15,7 +15,7 @@ const BATCH: usize = 64;
 /// However often a writer comes back, a file is sealed after this much rest.
 const REST_MOST: Duration = Duration::from_secs(3600);
 /// What is part of the name of every store.
-const STORE_SUFFIX: &[u8] = b".ome.zarr";
+pub(super) const STORE_SUFFIX: &[u8] = b".ome.zarr";
 
 type Moved = std::result::Result<(), MoveError>;
 
