@@ -103,9 +103,8 @@ mod tests {
     use crate::control::status::InStore;
     use crate::model::{State, Tier};
 
-    #[test]
-    fn an_explanation_reads_well() {
-        let file = Explained {
+    fn example() -> Explained {
+        Explained {
             path: "/m/a.tif".into(),
             tier: Tier::Memory,
             state: State::Dirty,
@@ -116,12 +115,11 @@ mod tests {
             stored_size: 8192,
             store: None,
             dataset: None,
-        };
-        assert_eq!(
-            text(&file, false),
-            "/m/a.tif\n  tier    memory, dirty\n  rule    rule 1 '**'\n  why     placed by its rule\n  \
-             bytes   /run/scopefs/x/memory/a.tif\n  size    4.9 KiB (takes 8.0 KiB)\n"
-        );
+        }
+    }
+
+    #[test]
+    fn the_dataset_is_told_with_its_lines_and_what_follows() {
         let middle = Dataset {
             name: "P1".into(),
             bytes: 2 << 30,
@@ -131,13 +129,23 @@ mod tests {
             back_below_bytes: Some(800 << 20),
         };
         let of = DatasetOf { dataset: middle, consequence: "in memory, home disk".into() };
-        let told = text(&Explained { dataset: Some(of), ..file.clone() }, false);
+        let told = text(&Explained { dataset: Some(of), ..example() }, false);
         assert!(
             told.ends_with(
                 "  dataset P1, 2.0 GiB in 1,200 files, middle (large from 10.0 GiB, less again below 800 MiB): in \
                  memory, home disk\n"
             ),
             "{told}"
+        );
+    }
+
+    #[test]
+    fn an_explanation_reads_well() {
+        let file = example();
+        assert_eq!(
+            text(&file, false),
+            "/m/a.tif\n  tier    memory, dirty\n  rule    rule 1 '**'\n  why     placed by its rule\n  \
+             bytes   /run/scopefs/x/memory/a.tif\n  size    4.9 KiB (takes 8.0 KiB)\n"
         );
         let store = InStore { path: "/w/P1/P1.ome.zarr".into(), array: "B/03/0/0".into(), stored_bytes: 2048 };
         let sealed = Explained {

@@ -118,7 +118,7 @@ fn only_scratch_is_ever_discarded_wherever_the_rule_came_from() {
 }
 
 #[test]
-fn an_explanation_names_rule_backend_place_and_what_is_not_built_yet() {
+fn an_explanation_names_rule_backend_place_and_what_follows() {
     let text = "[[rule]]\nmatch = \"tmp/**\"\nbackend = \"memory\"\n\
                 durability = \"scratch\"\non_unmount = \"discard\"\n\
                 [[rule]]\nmatch = \"results/**\"\nbackend = \"zarr\"\n[[rule]]\nmatch = \"raw/**\"\nbackend = \"disk\"\n\
@@ -133,7 +133,7 @@ fn an_explanation_names_rule_backend_place_and_what_is_not_built_yet() {
     assert!(explain("m/a").contains("sealed as labels of 'raw/*' after 30s of rest, beside the original;"));
     assert_eq!(explain("raw/a"), "rule 3 'raw/**' (backend disk): kept on disk; fsync makes it durable");
     assert!(explain("tmp/a").contains("scratch") && explain("tmp/a").contains("discarded at unmount"));
-    assert!(explain("x").starts_with("default (backend auto): kept in memory, home disk; choosing by the size"));
+    assert!(explain("x").starts_with("default (backend auto): kept in memory, home disk; its dataset is small;"));
 }
 
 #[test]

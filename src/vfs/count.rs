@@ -12,7 +12,7 @@ use super::datasets::{Adoptable, Dataset, Doubt, unit_of};
 use super::settle::STORE_SUFFIX;
 use super::{OWN_DIR, Vfs};
 use crate::backend::zarr::{Within, compressed_size};
-use crate::backend::{Access, ByteSource};
+use crate::backend::{Access, ByteSource, TreeEntry};
 use crate::model::{Attr, FileKind, RelPath, Tier};
 use crate::route::{Row, is_image};
 
@@ -33,6 +33,8 @@ struct Tally {
     sums: HashMap<Box<[u8]>, (i64, i64)>,
     found: HashMap<Box<[u8]>, Adoptable>,
     samples: Vec<RelPath>,
+    /// Files that were counted in their stores.
+    from_stores: HashSet<RelPath>,
     /// Files with several names, each counted once in a dataset.
     linked: HashSet<(Box<[u8]>, u64, u64)>,
 }
@@ -143,12 +145,16 @@ impl Vfs {
             if stop.load(Ordering::Relaxed) {
                 return None;
             }
+            let entries = self.disk.tree().list(&dir).unwrap_or_default();
+            let is_store =
+                |entry: &TreeEntry| entry.kind == FileKind::Directory && entry.name.as_bytes().ends_with(STORE_SUFFIX);
+            // Before the files in memory: what is in a store may get its name there at any moment.
+            if entries.iter().any(is_store) {
+                self.tally_stores(&dir, unit, &mut tally);
+            }
             let in_memory = self.tally_memory(&dir, &mut tally);
-            let Ok(entries) = self.disk.tree().list(&dir) else { continue };
-            let mut stores = false;
             for entry in entries {
                 let path = dir.join(&entry.name);
-                stores |= entry.kind == FileKind::Directory && entry.name.as_bytes().ends_with(STORE_SUFFIX);
                 match entry.kind {
                     FileKind::Directory if self.within_store(&path) == Within::Store => {}
                     FileKind::Directory if unit.is_root() => {}
@@ -156,9 +162,6 @@ impl Vfs {
                     FileKind::Regular => self.tally_disk(&path, in_memory.contains(&*entry.name), &mut tally),
                     _ => {}
                 }
-            }
-            if stores {
-                self.tally_stores(&dir, unit, &mut tally);
             }
         }
         Some(tally)
@@ -173,7 +176,9 @@ impl Vfs {
             if entry.kind == FileKind::Regular
                 && let Ok(attr) = memory.tree().stat(&path)
             {
-                self.tally_file(&path, &attr, tally);
+                if !tally.from_stores.contains(&path) {
+                    self.tally_file(&path, &attr, tally);
+                }
                 names.insert(entry.name);
             }
         }
@@ -225,6 +230,7 @@ impl Vfs {
             }
             let sum = tally.sums.entry(self.router.dataset(name).into()).or_default();
             *sum = (sum.0 + 1, sum.1 + entry.size as i64);
+            tally.from_stores.insert(name.clone());
         }
     }
 

@@ -46,6 +46,7 @@ mod seal;
 mod sealed;
 mod settle;
 mod shadow;
+mod start;
 mod stubs;
 mod unseal;
 

@@ -9,9 +9,10 @@ use super::inode::{Gone, Inode, Reason};
 use super::journal::Record;
 use super::rename::is_version;
 use super::report::over_record;
-use super::{Error, OWN_DIR, OpenFlags, Opened, Result, Room, Vfs};
+use super::start::Start;
+use super::{Error, OWN_DIR, OpenFlags, Opened, Result, Vfs};
 use crate::backend::{Node, Object, Owner, Time, Times, Tree};
-use crate::model::{Attr, Durability, FileKind, Name, RelPath, Tier};
+use crate::model::{Attr, FileKind, Name, RelPath, Tier};
 
 const DEFAULT_ACL: &str = "system.posix_acl_default";
 const SETGID: u16 = 0o2000;
@@ -25,12 +26,6 @@ pub struct Creator {
     pub gid: u32,
     /// Its umask, which a default ACL of the directory overrides.
     pub umask: u16,
-}
-
-/// Where a new file starts.
-enum Start {
-    Memory,
-    Disk(Reason),
 }
 
 impl Vfs {
@@ -153,35 +148,6 @@ impl Vfs {
         let attr = self.show(&inode, object.stat()?);
         let opened = self.open_new(&inode, object, flags);
         Ok((attr, opened))
-    }
-
-    /// Memory if the rule wants it and everything is in its favour; otherwise disk, and why.
-    fn start(&self, path: &RelPath, dir: &Inode, flags: &OpenFlags) -> Start {
-        if self.memory.is_none() {
-            return Start::Disk(Reason::NoMemoryTier);
-        }
-        let decision = self.decide(path);
-        if decision.start != Tier::Memory {
-            return Start::Disk(Reason::Rule);
-        }
-        if self.behind.is_over() && decision.durability != Durability::Scratch {
-            return Start::Disk(Reason::SessionBound);
-        }
-        if flags.sync {
-            return Start::Disk(Reason::Synced);
-        }
-        if dir.place().dev != self.root.place().dev {
-            return Start::Disk(Reason::OtherFileSystem);
-        }
-        if self.draining.load(Ordering::Relaxed) || self.budget.is_pressed() {
-            return Start::Disk(Reason::PressureAtCreate);
-        }
-        // A new file needs an inode at both places; its first page is asked for by the first write.
-        if self.budget.ask(4096) != Room::Granted || !self.budget.ask_file(self.inodes.resident_count()) {
-            (self.on_short)();
-            return Start::Disk(Reason::PressureAtCreate);
-        }
-        Start::Memory
     }
 
     fn make_in_memory(
