@@ -24,6 +24,8 @@ const BEHIND: Duration = Duration::from_secs(1);
 const BEHIND_SOON: Duration = Duration::from_millis(250);
 /// How often files are looked at for sealing.
 const SEAL: Duration = Duration::from_secs(1);
+/// Nobody waits for what has rested to be sealed; where memory is needed, others seal it.
+const SEAL_PRIORITY: i32 = 10;
 /// A dirty byte reaches the disk at the latest after this, whatever happens to its file.
 const LATEST: Duration = Duration::from_secs(300);
 
@@ -85,8 +87,8 @@ impl Workers {
         let watched = vfs.clone();
         let evict = Builder::new().name("scopefs-evict".to_owned());
         workers.threads.push(evict.spawn(move || watch_memory(&watched, &*probe, &bell.heard))?);
-        workers.spawn("scopefs-behind", &vfs, |vfs, heard| write_behind(vfs, heard))?;
-        workers.spawn("scopefs-seal", &vfs, |vfs, heard| seal(vfs, heard))?;
+        workers.spawn("scopefs-behind", &vfs, write_behind)?;
+        workers.spawn("scopefs-seal", &vfs, seal)?;
         workers.spawn("scopefs-count", &vfs, move |vfs, heard| count::follow(vfs, heard, &stopping))?;
         Ok(workers)
     }
@@ -182,6 +184,7 @@ fn write_behind(vfs: &Vfs, heard: &Receiver<Message>) {
 }
 
 fn seal(vfs: &Vfs, heard: &Receiver<Message>) {
+    step_back(SEAL_PRIORITY);
     while waits(heard, SEAL) {
         let sealed = vfs.seal_rested();
         if sealed > 0 {
@@ -195,5 +198,13 @@ fn waits(heard: &Receiver<Message>, every: Duration) -> bool {
     match heard.recv_timeout(every) {
         Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => false,
         Ok(Message::Short) | Err(RecvTimeoutError::Timeout) => true,
+    }
+}
+
+/// The calling thread, and those that it starts, let others go first. On Linux a nice value belongs to a thread.
+fn step_back(nice: i32) {
+    let thread = rustix::thread::gettid();
+    if let Err(e) = rustix::process::setpriority_process(Some(thread), nice) {
+        tracing::debug!("background work runs at ordinary priority: {e}");
     }
 }

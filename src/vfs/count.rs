@@ -267,8 +267,8 @@ impl Vfs {
             plain += got as u64;
             stored += compressed_size(&bytes) as u64;
         }
-        if plain > 0 {
-            self.datasets.permille.store((stored * 1000 / plain).max(1), Ordering::Relaxed);
+        if let Some(permille) = (stored * 1000u64).checked_div(plain) {
+            self.datasets.permille.store(permille.max(1), Ordering::Relaxed);
         }
     }
 

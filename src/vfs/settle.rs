@@ -37,7 +37,7 @@ impl Vfs {
         if self.stores.is_none() {
             return self.depart_batch(inodes, goal, reason, wait);
         }
-        let ways: Vec<Way> = inodes.iter().map(|inode| self.way_home(inode)).collect();
+        let ways: Vec<Way> = inodes.iter().map(|inode| self.way_home(inode, goal == Goal::Home && !wait)).collect();
         let mut results: Vec<Option<Moved>> = inodes.iter().map(|_| None).collect();
         for way in [Way::Drop, Way::Seal, Way::Disk] {
             // What could not go another way goes to disk.
@@ -63,10 +63,13 @@ impl Vfs {
         results.into_iter().map(|result| result.unwrap_or(Ok(()))).collect()
     }
 
-    fn way_home(&self, inode: &Inode) -> Way {
+    /// Where `in_need` of its memory, a file that the disk has too just leaves: it can be sealed from there.
+    fn way_home(&self, inode: &Inode, in_need: bool) -> Way {
         let _names = self.namespace.read();
         if inode.is_sealed() && !inode.is_dirty() {
             Way::Drop
+        } else if in_need && !inode.is_dirty() {
+            Way::Disk
         } else if inode.opens.lock().writers == 0 && self.wants_seal(inode) {
             Way::Seal
         } else {

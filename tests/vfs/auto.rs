@@ -88,6 +88,38 @@ fn a_dataset_that_grows_goes_through_the_rows_and_its_files_follow() {
 }
 
 #[test]
+fn memory_that_is_needed_is_not_waited_for_where_the_disk_has_the_bytes() {
+    let world = world!(sealing: true, rules: RULES);
+    let kernel = counted(&world);
+    kernel.mkdir("d", 0o755).expect("makes");
+    (0..9).for_each(|n| kernel.write(&format!("d/{n}.tif"), &image(100)).expect("writes"));
+    world.clock.advance(Duration::from_secs(1));
+    assert_eq!(kernel.vfs.write_behind(LATEST), 9);
+    kernel.write("d/last.tif", &image(200)).expect("now it is large");
+    let before = kernel.vfs.figures();
+    assert_eq!(kernel.vfs.relieve(900 << 10).files, 9);
+    let after = kernel.vfs.figures();
+    assert_eq!((after.sealed_files, after.materialized_files), (before.sealed_files, before.materialized_files));
+    world.clock.advance(Duration::from_secs(11));
+    assert_eq!(kernel.vfs.seal_rested(), 10, "they are sealed all the same, later");
+}
+
+#[test]
+fn a_writer_that_finds_memory_short_takes_it_from_clean_copies() {
+    let world = world!(limit: 16 << 20, rules: "[[rule]]\nmatch = \"**\"\nbackend = \"memory\"");
+    let kernel = counted(&world);
+    (0..12).for_each(|n| kernel.write(&format!("{n}"), &image(1024)).expect("writes"));
+    assert!(kernel.vfs.flush_all(&mut |_| {}).is_empty());
+    let before = kernel.vfs.figures().materialized_files;
+    kernel.vfs.budget().set_pressed(false);
+    let handle = kernel.create("new", 0o644, WRITE).expect("creates");
+    (0..8).for_each(|n| kernel.write_at(&handle, n << 20, &image(1024)).expect("writes"));
+    assert_eq!(kernel.tier("new"), "memory", "it stays where it is");
+    assert_eq!(kernel.vfs.figures().materialized_files, before);
+    kernel.close(handle);
+}
+
+#[test]
 fn a_dataset_that_shrinks_does_not_thrash_and_what_is_sealed_stays_so_until_it_is_rewritten() {
     let world = world!(sealing: true, rules: RULES);
     let kernel = counted(&world);
