@@ -119,6 +119,9 @@ impl Vfs {
         if made {
             self.make_again(&inode);
         }
+        if changes.size.is_some() {
+            self.doubt_links(&inode);
+        }
         self.attr(&inode)
     }
 

@@ -19,20 +19,31 @@ impl Vfs {
     /// Reads at most `buf.len()` bytes at `offset`; less only at the end of the file.
     pub fn read(&self, fh: Fh, offset: u64, buf: &mut [u8]) -> Result<usize> {
         let handle = self.handles.file(fh)?;
-        let content = handle.inode.content.read();
-        if handle.inode.is_absent()
+        let inode = &handle.inode;
+        let content = inode.content.read();
+        if inode.is_absent()
             && let Some(source) = content.sealed.as_ref().and_then(|sealed| sealed.source.clone())
         {
             // Not under the lock: a chunk may have to be decoded. The version is the same wherever it is.
             drop(content);
-            return source.read_at(buf, offset).map_err(|e| self.unreadable(&handle.inode, offset, buf.len(), e));
+            return source.read_at(buf, offset).map_err(|e| self.unreadable(inode, offset, buf.len(), e));
         }
         let object = content.object.as_ref().ok_or(Error::BadHandle)?;
-        Ok(object.read_at(buf, offset)?)
+        match content.partial() {
+            Some(partial) => match partial.read_at(object, buf, offset) {
+                Ok(got) => Ok(got),
+                Err(e) => {
+                    drop(content);
+                    let again = self.read_again(inode, buf, offset, e);
+                    again.map_err(|e| self.unreadable(inode, offset, buf.len(), e))
+                }
+            },
+            None => Ok(object.read_at(buf, offset)?),
+        }
     }
 
     /// A store cannot give bytes of a file: the store knows the chunk, and this the file.
-    fn unreadable(&self, inode: &Inode, offset: u64, len: usize, e: std::io::Error) -> Error {
+    pub(super) fn unreadable(&self, inode: &Inode, offset: u64, len: usize, e: std::io::Error) -> Error {
         let path = {
             let _names = self.namespace.read();
             inode.path()
@@ -50,11 +61,12 @@ impl Vfs {
             return Err(Error::BadHandle);
         }
         let end = offset.checked_add(data.len() as u64).ok_or(Error::Invalid("beyond the largest file"))?;
-        self.change(&handle, data.len() as u64, offset..end, |content, object| {
+        let write = |content: &Content, object: &Object| {
             object.write_all_at(data, offset)?;
             self.grew(&handle.inode, content, end);
-            Ok(())
-        })?;
+            self.note_written(content, &(offset..end))
+        };
+        self.change(&handle, data.len() as u64, offset..end, write)?;
         if kill_suid {
             self.drop_privileges(&handle.inode)?;
         }
@@ -75,6 +87,10 @@ impl Vfs {
         let takes = if mode.contains(FallocateFlags::PUNCH_HOLE) { 0 } else { len };
         // What moves everything behind it changes everything behind it.
         let changed = if mode.intersects(shifts) { offset..u64::MAX >> 1 } else { offset..end };
+        if !(mode - FallocateFlags::KEEP_SIZE).is_empty() {
+            // Whatever changes bytes without writing them is done to whole files.
+            self.make_whole(&handle.inode)?;
+        }
         self.change(&handle, takes, changed, |content, object| {
             object.allocate(mode, offset, len)?;
             self.resized(&handle.inode, content, object.size()?);
@@ -88,17 +104,18 @@ impl Vfs {
         handle: &FileHandle,
         takes: u64,
         range: std::ops::Range<u64>,
-        act: impl Fn(&Content, &Object) -> std::io::Result<()>,
+        act: impl Fn(&Content, &Object) -> Result<()>,
     ) -> Result<()> {
         let inode = &handle.inode;
         let mut last_resort = false;
         loop {
+            self.gather_if_scattered(inode)?;
             let content = inode.content.read();
             let object = content.object.as_ref().ok_or(Error::BadHandle)?;
             if content.place.tier != Tier::Memory {
                 let done = act(&content, object);
                 note_change(&content, range);
-                return Ok(done?);
+                return done;
             }
             let room = if last_resort { Room::Granted } else { self.budget.ask(takes) };
             match room {
@@ -108,8 +125,8 @@ impl Vfs {
                     note_change(&content, range.clone());
                     match done {
                         // The tmpfs has an end of its own, which others may have reached first.
-                        Err(e) if e.raw_os_error() == Some(libc::ENOSPC) && !last_resort => {}
-                        done => return Ok(done?),
+                        Err(Error::Io(e)) if e.raw_os_error() == Some(libc::ENOSPC) && !last_resort => {}
+                        done => return done,
                     }
                 }
                 Room::MemoryShort => {}
@@ -156,7 +173,7 @@ impl Vfs {
         let handle = self.handles.file(fh)?;
         let content = handle.inode.content.read();
         let object = content.object.as_ref().ok_or(Error::BadHandle)?;
-        if handle.inode.is_absent() {
+        if handle.inode.is_absent() || content.partial().is_some() {
             return seek_without_holes(object.size()?, pos);
         }
         Ok(object.seek(pos)?)
@@ -190,7 +207,7 @@ impl Vfs {
         object.set_size(size)?;
         self.resized(inode, &content, size);
         note_change(&content, before.min(size)..before.max(size));
-        Ok(())
+        self.note_size(&content, size)
     }
 
     /// Notes that memory is about to hold what the home does not: always before the change itself.

@@ -240,6 +240,7 @@ impl Vfs {
         }
         let size = self.attr(inode)?.size;
         let Some(path) = inode.path() else { return Ok(()) };
+        self.doubt_links(inode);
         let mut content = inode.content.write();
         match &content.dataset {
             Some(_) => self.resized(inode, &content, size),
@@ -249,6 +250,14 @@ impl Vfs {
             }
         }
         Ok(())
+    }
+
+    /// A file with several names counts in the dataset of each, and grows in one: the rest is counted again.
+    pub(super) fn doubt_links(&self, inode: &Inode) {
+        let paths = inode.paths();
+        if paths.len() > 1 {
+            paths.iter().for_each(|path| self.datasets.doubt(path, true));
+        }
     }
 
     /// An open file reaches to `end` now, at least.
@@ -269,6 +278,10 @@ impl Vfs {
 
     /// A file that was open for writing is closed: what the kernel wrote by itself is learnt now.
     pub(super) fn settle_length(&self, inode: &Inode) {
+        {
+            let _names = self.namespace.read();
+            self.doubt_links(inode);
+        }
         let content = inode.content.read();
         if let Some(object) = content.object.as_ref().filter(|_| !inode.is_absent())
             && let Ok(attr) = object.stat()
@@ -283,7 +296,8 @@ impl Vfs {
             return;
         }
         if last.nlink > 1 {
-            return self.datasets.doubt(path, false);
+            inode.paths().iter().chain([path]).for_each(|path| self.datasets.doubt(path, true));
+            return;
         }
         let mut content = inode.content.write();
         if content.place.tier == Tier::Disk {

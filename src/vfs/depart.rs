@@ -5,6 +5,7 @@
 //! memory as ever: what is written meanwhile is noted and copied again, in rounds that grow short, and for the last of
 //! them writers wait. A step that fails leaves the file where it was.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -15,6 +16,7 @@ use super::delta::Delta;
 use super::identity::Place;
 use super::inode::{Content, Dentry, Family, Inode, Opens, Reason};
 use super::journal::Record;
+use super::partial::{Composite, Partial};
 use super::rename::is_version;
 use super::sealed::Sealed;
 use super::{Error, Result, Vfs};
@@ -62,6 +64,8 @@ pub(super) struct Departure {
     source: Object,
     /// The bytes, where the source has only names and attributes: a store has them.
     sealed: Option<Arc<dyn ByteSource>>,
+    /// Which bytes the source has, where a store has the others.
+    partial: Option<Arc<Partial>>,
     staged: Staged,
     goal: Goal,
     /// The version that is durable in the copy, with its attributes.
@@ -104,7 +108,7 @@ impl Vfs {
         inode: &Arc<Inode>,
         goal: Goal,
     ) -> std::result::Result<Option<Departure>, MoveError> {
-        let (source, sealed) = {
+        let (source, sealed, partial) = {
             let _names = self.namespace.read();
             let opens = inode.opens.lock();
             let place = inode.place();
@@ -132,19 +136,32 @@ impl Vfs {
                 Some(id) => Some(self.stores()?.open(id)?),
                 None => None,
             };
-            inode.content.write().delta = Some(Mutex::new(Delta::default()));
-            (source, sealed)
+            let mut content = inode.content.write();
+            content.delta = Some(Mutex::new(Delta::default()));
+            (source, sealed, content.partial().cloned())
         };
-        let bytes: &dyn ByteSource = match &sealed {
-            Some(sealed) => &**sealed,
-            None => &source,
-        };
-        match self.disk.stage(bytes) {
-            Ok(staged) => Ok(Some(Departure { inode: inode.clone(), source, sealed, staged, goal, settled: None })),
+        match self.stage_copy(&source, sealed.as_deref(), partial.as_ref()) {
+            Ok(staged) => {
+                Ok(Some(Departure { inode: inode.clone(), source, sealed, partial, staged, goal, settled: None }))
+            }
             Err(e) => {
                 inode.content.write().delta = None;
                 Err(self.failed(inode, e.into()))
             }
+        }
+    }
+
+    /// Copies all there is: what a store has of an absent file, or what it and memory have.
+    fn stage_copy(
+        &self,
+        source: &Object,
+        sealed: Option<&dyn ByteSource>,
+        partial: Option<&Arc<Partial>>,
+    ) -> std::io::Result<Staged> {
+        match (sealed, partial) {
+            (Some(sealed), _) => self.disk.stage(sealed),
+            (None, Some(partial)) => self.disk.stage(&Composite::new(source, partial.clone())),
+            (None, None) => self.disk.stage(source),
         }
     }
 
@@ -213,7 +230,7 @@ impl Vfs {
 
     /// Copies what was written since, in rounds, and makes the copy durable; nobody waits.
     pub(super) fn settle_departure(&self, departure: &mut Departure) -> std::result::Result<(), MoveError> {
-        let Departure { inode, source, staged, settled, .. } = departure;
+        let Departure { inode, source, partial, staged, settled, .. } = departure;
         for _ in 0..ROUNDS {
             let (ranges, bytes) = {
                 // For writing: everything noted so far has also been written.
@@ -224,7 +241,7 @@ impl Vfs {
                 (delta.take(), bytes)
             };
             for range in ranges {
-                staged.copy_range(source, range.start, range.end).map_err(|e| self.failed(inode, e.into()))?;
+                copy_changed(staged, source, partial.as_ref(), range).map_err(|e| self.failed(inode, e.into()))?;
             }
             if bytes <= SHORT {
                 break;
@@ -270,8 +287,8 @@ impl Vfs {
         opens: &mut Opens,
         reason: Reason,
     ) -> std::result::Result<(), MoveError> {
-        let Departure { source, sealed, staged, goal, settled, .. } = departure;
-        if sealed.is_some() != inode.is_absent() {
+        let Departure { source, sealed, partial, staged, goal, settled, .. } = departure;
+        if sealed.is_some() != inode.is_absent() || partial.is_some() != inode.is_partial() {
             // Somebody began to write to it.
             return Err(MoveError::Held);
         }
@@ -280,7 +297,7 @@ impl Vfs {
             self.check_free(inode, opens, Some(&source))?;
         }
         let mut content = inode.content.write();
-        let memory = self.catch_up(inode, &content, &source, &staged, settled)?;
+        let memory = self.catch_up(inode, &content, (&source, partial.as_ref()), &staged, settled)?;
         let shown = self.identities.ctime(content.place, memory.ctime);
         let object = staged.object().clone();
         let dentries = inode.names.read().clone();
@@ -329,13 +346,13 @@ impl Vfs {
         &self,
         inode: &Inode,
         content: &Content,
-        source: &Object,
+        (source, partial): (&Object, Option<&Arc<Partial>>),
         staged: &Staged,
         settled: Option<Attr>,
     ) -> std::result::Result<Attr, MoveError> {
         let late = content.delta.as_ref().map(|delta| delta.lock().take()).unwrap_or_default();
-        for range in &late {
-            staged.copy_range(source, range.start, range.end)?;
+        for range in late.iter().cloned() {
+            copy_changed(staged, source, partial, range)?;
         }
         let memory = source.stat()?;
         if !late.is_empty() || settled.is_none_or(|settled| !is_unchanged(&settled, &memory)) {
@@ -386,8 +403,9 @@ impl Vfs {
             dentry.over = None;
         }
         inode.absent.store(false, Ordering::Release);
+        inode.partial.store(false, Ordering::Release);
         inode.seal_is_current.store(false, Ordering::Release);
-        content.sealed.take().map(|sealed| Sealed { source: None, ..sealed })
+        content.sealed.take().map(|sealed| Sealed { source: None, partial: None, ..sealed })
     }
 
     /// Removes a file's names from the mirror: its bytes are safe at home.
@@ -444,9 +462,23 @@ impl Vfs {
             dentry.over = None;
         }
         let record = content.sealed.take().map(|sealed| sealed.id);
+        inode.partial.store(false, Ordering::Release);
         drop(content);
         self.leave_memory(inode, from.ino, record)?;
         Ok(true)
+    }
+}
+
+/// Copies bytes again that were changed since.
+fn copy_changed(
+    staged: &Staged,
+    source: &Object,
+    partial: Option<&Arc<Partial>>,
+    range: Range<u64>,
+) -> std::io::Result<()> {
+    match partial {
+        Some(partial) => staged.copy_range(&Composite::new(source, partial.clone()), range.start, range.end),
+        None => staged.copy_range(source, range.start, range.end),
     }
 }
 

@@ -117,7 +117,8 @@ impl Vfs {
             };
             let Ok(attr) = attr else { continue };
             let rank = (open, inode.is_dirty(), inode.used.load(Ordering::Relaxed));
-            candidates.push(Candidate { inode, bytes: attr.blocks * 512, rank });
+            let bytes = inode.held_bytes(attr.size, attr.blocks);
+            candidates.push(Candidate { inode, bytes, rank });
         }
         candidates.sort_by_key(|candidate| candidate.rank);
         candidates

@@ -151,6 +151,8 @@ pub struct Inode {
     pub(crate) dirty: AtomicBool,
     /// The bytes are only in a store; what stands in memory is a name with attributes. Changed under `content`.
     pub(crate) absent: AtomicBool,
+    /// Some of its bytes are only in a store, others perhaps only in memory. Changed under `content`.
+    pub(crate) partial: AtomicBool,
     /// What the store holds is the newest version.
     pub(crate) seal_is_current: AtomicBool,
     /// For directories: when its stores were last looked for, in milliseconds of the mount's clock; 0 for never.
@@ -195,6 +197,7 @@ impl Inode {
             found: AtomicBool::new(false),
             dirty: AtomicBool::new(false),
             absent: AtomicBool::new(false),
+            partial: AtomicBool::new(false),
             seal_is_current: AtomicBool::new(false),
             stores_read: AtomicU64::new(0),
             reading_stores: Mutex::new(()),

@@ -19,9 +19,15 @@
 //! | 10 | `Updating` | store and record, whose names or attributes are about to follow the file's |
 //! | 11 | `Waiting` | path and disk inode of a plain file that is to be sealed when it has come to rest |
 //! | 12 | `Unnamed` | path of a file that loses this name while it is on its way into a store, or of a directory |
+//! | 13 | `Partial` | store and record that hold the first bytes of a file in memory, its memory inode, how many bytes |
+//! | 14 | `Written` | memory inode, start and end of bytes of such a file that are in memory |
+//! | 15 | `Whole` | memory inode of such a file, all of whose bytes are in memory now |
 //!
 //! A torn record at the end (the daemon was killed within the append) ends the reading; whatever it was to announce
 //! had not begun.
+
+#[cfg(test)]
+mod tests;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -107,6 +113,29 @@ pub enum Record {
     Unnamed {
         /// The name.
         path: RelPath,
+    },
+    /// Bytes of a file in memory are only in a store: the first `upto`, but for those that `Written` tells of.
+    Partial {
+        /// Inode number in the tmpfs.
+        memory: u64,
+        /// Where.
+        id: SealedId,
+        /// How many, at most.
+        upto: u64,
+    },
+    /// Bytes of such a file are in memory.
+    Written {
+        /// Inode number in the tmpfs.
+        memory: u64,
+        /// The first.
+        start: u64,
+        /// Behind the last.
+        end: u64,
+    },
+    /// All bytes of such a file are in memory.
+    Whole {
+        /// Inode number in the tmpfs.
+        memory: u64,
     },
     /// The home has the file with all its names; what is left of it in memory is about to be removed.
     Left {
@@ -229,6 +258,17 @@ fn encode(record: &Record, out: &mut Vec<u8>) {
             out.push(7);
             put(out, *memory);
         }
+        of_stores => encode_of_stores(of_stores, out),
+    }
+    let body = out.len() - start - 8;
+    let crc = crc32fast::hash(&out[start + 8..]);
+    out[start..start + 4].copy_from_slice(&(body as u32).to_le_bytes());
+    out[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
+}
+
+/// The body of a record that is about a store.
+fn encode_of_stores(record: &Record, out: &mut Vec<u8>) {
+    match record {
         Record::Sealed { memory, id, absent } => {
             out.push(8);
             put_identity(out, memory);
@@ -246,11 +286,22 @@ fn encode(record: &Record, out: &mut Vec<u8>) {
             out.push(12);
             put_bytes(out, path.as_bytes());
         }
+        Record::Partial { memory, id, upto } => {
+            put_kind_and_id(out, 13, id);
+            put(out, *memory);
+            put(out, *upto);
+        }
+        Record::Written { memory, start, end } => {
+            out.push(14);
+            [*memory, *start, *end].into_iter().for_each(|value| put(out, value));
+        }
+        Record::Whole { memory } => {
+            out.push(15);
+            put(out, *memory);
+        }
+        // The caller has written all others.
+        _ => {}
     }
-    let body = out.len() - start - 8;
-    let crc = crc32fast::hash(&out[start + 8..]);
-    out[start..start + 4].copy_from_slice(&(body as u32).to_le_bytes());
-    out[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
 }
 
 fn put(out: &mut Vec<u8>, value: u64) {
@@ -346,6 +397,9 @@ fn decode(mut body: Cursor<'_>) -> Option<Record> {
         10 => Record::Updating { id: body.id()? },
         11 => Record::Waiting { path: RelPath::from_bytes(body.bytes()?)?, ino: body.u64()? },
         12 => Record::Unnamed { path: RelPath::from_bytes(body.bytes()?)? },
+        13 => Record::Partial { id: body.id()?, memory: body.u64()?, upto: body.u64()? },
+        14 => Record::Written { memory: body.u64()?, start: body.u64()?, end: body.u64()? },
+        15 => Record::Whole { memory: body.u64()? },
         _ => return None,
     })
 }
@@ -393,82 +447,5 @@ impl<'a> Cursor<'a> {
             mtime: self.time()?,
             ctime: self.time()?,
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::*;
-
-    fn identity(ino: u64) -> Identity {
-        let time = Timestamp { secs: -3, nanos: 999_999_999 };
-        Identity { dev: 1, ino, size: 1 << 40, mtime: time, ctime: time }
-    }
-
-    fn samples() -> Vec<Record> {
-        let path = |p: &str| RelPath::from_path(Path::new(p)).expect("relative");
-        vec![
-            Record::Over { memory: 7, dir: 2, name: "a.tif".into(), over: Some(identity(9)) },
-            Record::Over { memory: 7, dir: 2, name: OsString::from_vec(vec![0xff, b'\n']), over: None },
-            Record::Clean { memory: identity(7) },
-            Record::Dirty { memory: 7 },
-            Record::Publishing { memory: identity(7), dev: 2, ino: 3 },
-            Record::Rename(Box::new(RenameIntent {
-                exchange: true,
-                from: path("a/b"),
-                to: path("c"),
-                disk: (1, 0),
-                memory: (0, 5),
-            })),
-            Record::Renamed,
-            Record::Left { memory: 7 },
-            Record::Sealed { memory: identity(7), id: SealedId { store: u128::MAX - 1, record: 12 }, absent: true },
-            Record::Dropping { id: SealedId { store: 1 << 100, record: 3 } },
-            Record::Updating { id: SealedId { store: 5, record: 0 } },
-            Record::Waiting { path: path("a/b"), ino: 9 },
-            Record::Unnamed { path: path("a/b") },
-        ]
-    }
-
-    #[test]
-    fn records_read_back_as_they_were_written() {
-        let dir = tempfile::tempdir().expect("temporary directory");
-        let top = File::open(dir.path()).expect("opens");
-        let (journal, old) = Journal::open(std::os::fd::AsFd::as_fd(&top)).expect("new journal");
-        assert!(old.is_empty());
-        for record in samples() {
-            journal.append(&record).expect("appends");
-        }
-        let (_, read) = Journal::open(std::os::fd::AsFd::as_fd(&top)).expect("journal");
-        assert_eq!(read, samples());
-    }
-
-    #[test]
-    fn a_torn_or_damaged_tail_ends_the_reading_at_the_last_whole_record() {
-        let mut bytes = Vec::new();
-        for record in samples() {
-            encode(&record, &mut bytes);
-        }
-        for cut in 0..bytes.len() {
-            let read = decode_all(&bytes[..cut]);
-            assert_eq!(read[..], samples()[..read.len()]);
-        }
-        let last = bytes.len() - 1;
-        bytes[last] ^= 1;
-        assert_eq!(decode_all(&bytes).len(), samples().len() - 1);
-    }
-
-    #[test]
-    fn a_rewritten_journal_holds_only_what_it_was_given() {
-        let dir = tempfile::tempdir().expect("temporary directory");
-        let top = File::open(dir.path()).expect("opens");
-        let (journal, _) = Journal::open(std::os::fd::AsFd::as_fd(&top)).expect("new journal");
-        journal.append(&Record::Dirty { memory: 1 }).expect("appends");
-        journal.rewrite(|| [Record::Renamed]).expect("rewrites");
-        journal.append(&Record::Dirty { memory: 2 }).expect("appends");
-        let (_, read) = Journal::open(std::os::fd::AsFd::as_fd(&top)).expect("journal");
-        assert_eq!(read, vec![Record::Renamed, Record::Dirty { memory: 2 }]);
     }
 }

@@ -300,7 +300,7 @@ impl Vfs {
     pub(super) fn show(&self, inode: &Inode, mut attr: Attr) -> Attr {
         attr.ctime = self.identities.ctime(Place::of(inode.place().tier, &attr), attr.ctime);
         attr.ino = inode.ino;
-        if inode.is_absent() {
+        if inode.is_absent() || inode.is_partial() {
             // du and tar go by blocks: without any, tar would take the file for a hole.
             attr.blocks = attr.size.div_ceil(512);
         }

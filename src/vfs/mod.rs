@@ -36,10 +36,12 @@ mod journal;
 mod lookup;
 mod names;
 mod open;
+mod partial;
 mod publish;
 mod rate;
 mod records;
 mod recover;
+mod remembered;
 mod rename;
 mod report;
 mod seal;
@@ -49,6 +51,7 @@ mod shadow;
 mod start;
 mod stubs;
 mod unseal;
+mod unseal_part;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -112,6 +115,8 @@ pub struct Parts {
     pub short_lived: bool,
     /// The time within which everything dirty must be able to come home then.
     pub stop_within: std::time::Duration,
+    /// A sealed file of at least this many bytes is unsealed in part when somebody writes to it.
+    pub unseal_in_part_from: u64,
     /// Called when memory is short, from the thread of the request: must return at once.
     pub on_short: Box<dyn Fn() + Send + Sync>,
 }
@@ -137,6 +142,7 @@ pub struct Vfs {
     read_only: bool,
     datasets: Datasets,
     behind: Behind,
+    unseal_in_part_from: u64,
     draining: AtomicBool,
     root: Arc<Inode>,
     on_short: Box<dyn Fn() + Send + Sync>,
@@ -228,6 +234,7 @@ impl Vfs {
             read_only: parts.read_only,
             datasets: Datasets::new(lines),
             behind: Behind::new(parts.short_lived.then_some(parts.stop_within)),
+            unseal_in_part_from: parts.unseal_in_part_from,
             draining: AtomicBool::new(false),
             root,
             on_short: parts.on_short,

@@ -155,6 +155,8 @@ impl Vfs {
         let mapped = opens.family.is_none() && self.is_still_mapped(opens, tier, &object);
         let family = match opens.family {
             Some(family) => family,
+            // What stands in memory is not the file.
+            None if inode.is_partial() => Family::Daemon,
             None if mapped => Family::Kernel,
             None => self.choose_family(tier, flags.write),
         };

@@ -47,6 +47,9 @@ impl Vfs {
             return Ok(());
         }
         if inode.kind != FileKind::Directory {
+            if let (RenameMode::Exchange, Ok((other, _))) = (mode, &other) {
+                self.make_whole(other)?;
+            }
             return self.stay_in_store(&inode, to_dir, to_name);
         }
         self.load_below(&inode)?;
@@ -58,13 +61,17 @@ impl Vfs {
             let moves_along = self.store_is_below(id, &from);
             if !moves_along && !path.below(&from, &to).is_some_and(|new| self.holds(id, &new)) {
                 self.unseal_wholly(&file)?;
+            } else if !moves_along {
+                self.make_whole(&file)?;
             }
         }
         Ok(())
     }
 
-    /// A file gets a name: if its store cannot hold that, the file is unsealed first.
+    /// A file gets a name: if its store cannot hold that, the file is unsealed first. The table tells names of files as
+    /// they were sealed, so one that was changed in part must not need it any more.
     pub(super) fn stay_in_store(&self, inode: &Arc<Inode>, dir: &Arc<Inode>, name: &Name) -> Result<()> {
+        self.make_whole(inode)?;
         let Some(id) = inode.sealed_id() else { return Ok(()) };
         let to = {
             let _names = self.namespace.read();
@@ -147,6 +154,10 @@ impl Vfs {
     /// Before the trees are changed: what will have to be done to records.
     pub(super) fn announce(&self, from: &End, to: &End, exchange: bool) -> Result<Option<Forsaken>> {
         for end in [from, to] {
+            let stays = exchange || std::ptr::eq(end, from);
+            if end.inode.as_ref().is_some_and(|inode| stays && inode.is_partial()) {
+                return Err(Error::Busy("somebody began to write to it in this very moment; try again"));
+            }
             if let Some(inode) = &end.inode {
                 self.note_unnamed(inode, &end.path)?;
             }

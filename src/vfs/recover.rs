@@ -3,14 +3,14 @@
 //! The mirror tree tells which files there are; the journal tells which of them are clean, what they shadow, and
 //! whether a rename was under way. Nothing is copied here: a mount is ready as soon as the tree has been read.
 
-use std::collections::{HashMap, HashSet};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::identity::Place;
 use super::inode::{Dentry, Inode, Reason};
 use super::journal::{Record, RenameIntent};
+use super::remembered::{Remembered, SealedAs};
 use super::sealed::Sealed;
 use super::{Result, Vfs};
 use crate::backend::zarr::{SealedEntry, SealedId};
@@ -27,76 +27,6 @@ pub struct Recovered {
     pub bytes: u64,
     /// Temporary files that were removed.
     pub swept: u64,
-}
-
-/// The journal, read to its end.
-#[derive(Debug, Default)]
-struct Remembered {
-    over: HashMap<(u64, u64, OsString), Option<Identity>>,
-    clean: HashMap<u64, Identity>,
-    publishing: HashMap<u64, (Identity, u64, u64)>,
-    rename: Option<RenameIntent>,
-    left: HashSet<u64>,
-    sealed: HashMap<u64, SealedAs>,
-    dropping: HashSet<SealedId>,
-    updating: HashSet<SealedId>,
-    waiting: HashMap<RelPath, u64>,
-    unnamed: Vec<RelPath>,
-    /// What the stores say, of those that were read.
-    entries: HashMap<SealedId, SealedEntry>,
-}
-
-/// What the journal says of a file that a store holds.
-#[derive(Debug, Clone, Copy)]
-struct SealedAs {
-    memory: Identity,
-    id: SealedId,
-    absent: bool,
-    current: bool,
-}
-
-impl Remembered {
-    fn read(records: Vec<Record>) -> Remembered {
-        let mut all = Remembered::default();
-        for record in records {
-            match record {
-                Record::Over { memory, dir, name, over } => {
-                    all.over.insert((memory, dir, name), over);
-                }
-                Record::Clean { memory } => {
-                    all.clean.insert(memory.ino, memory);
-                }
-                Record::Dirty { memory } => {
-                    all.clean.remove(&memory);
-                    if let Some(sealed) = all.sealed.get_mut(&memory) {
-                        sealed.current = false;
-                    }
-                }
-                Record::Publishing { memory, dev, ino } => {
-                    all.publishing.insert(memory.ino, (memory, dev, ino));
-                }
-                Record::Rename(intent) => all.rename = Some(*intent),
-                Record::Renamed => all.rename = None,
-                Record::Left { memory } => {
-                    all.left.insert(memory);
-                }
-                Record::Sealed { memory, id, absent } => {
-                    all.sealed.insert(memory.ino, SealedAs { memory, id, absent, current: true });
-                }
-                Record::Dropping { id } => {
-                    all.dropping.insert(id);
-                }
-                Record::Updating { id } => {
-                    all.updating.insert(id);
-                }
-                Record::Waiting { path, ino } => {
-                    all.waiting.insert(path, ino);
-                }
-                Record::Unnamed { path } => all.unnamed.push(path),
-            }
-        }
-        all
-    }
 }
 
 /// What recovery decides about one name in the mirror.
@@ -222,7 +152,12 @@ impl Vfs {
             self.recovered_inode(&attr)
         });
         if let Some(sealed) = remembered.sealed.get(&attr.ino) {
-            self.remember_sealed(&inode, sealed.id, attr.atime);
+            let known = remembered.partial.get(&attr.ino);
+            let entry = known.and_then(|_| remembered.entry_of(sealed.id, path));
+            self.remember_sealed(&inode, entry.map_or(sealed.id, |entry| entry.id), attr.atime);
+            if let Some(known) = known {
+                self.recover_partial(&inode, entry, known, attr.size);
+            }
         }
         let is_unheld = || Ok(lease::is_unheld(&tree.open(path, Access::Read)?)?);
         self.recover_name(&inode, (dir, name), verdict, is_unheld, &attr)
@@ -271,6 +206,9 @@ impl Vfs {
         };
         let Some((_, name)) = path.split() else { return Ok(false) };
         let over = self.shadowed(dir, path, attr, remembered)?;
+        // One of which nothing was written is as good as absent.
+        let absent = sealed.absent || (remembered.partial.contains_key(&attr.ino) && sealed.memory == attr.identity());
+        let sealed = SealedAs { absent, ..sealed };
         if !sealed.absent && sealed.memory != attr.identity() {
             if let Some(known) = remembered.sealed.get_mut(&attr.ino) {
                 known.current = false;

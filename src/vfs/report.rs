@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::inode::{Inode, Reason};
 use super::journal::Record;
 use super::{DatasetView, Error, MoveError, Result, Vfs};
-use crate::backend::zarr::{StoreFigures, StoredAt};
+use crate::backend::zarr::{SealedId, StoreFigures, StoredAt};
 use crate::model::{Attr, Identity, RelPath, State, Tier};
 
 /// Failures kept for `status`; older ones make room.
@@ -270,6 +270,7 @@ impl Vfs {
             {
                 // An older version is in the store; the next one takes its place.
                 records.push(Record::Sealed { memory: attr.identity(), id, absent: false });
+                records.extend(partial_records(&inode, memory, id));
                 records.push(Record::Dirty { memory });
             }
             for dentry in inode.names.read().iter() {
@@ -284,6 +285,7 @@ impl Vfs {
                 && let Some(attr) = self.memory.as_ref().and_then(|memory| memory.tree().find(&path).ok().flatten())
             {
                 records.push(Record::Sealed { memory: attr.identity(), id, absent: inode.is_absent() });
+                records.extend(partial_records(&inode, memory, id));
             } else if !inode.is_dirty()
                 && let Some(path) = inode.path()
                 && let Some(attr) = self.memory.as_ref().and_then(|memory| memory.tree().find(&path).ok().flatten())
@@ -293,6 +295,11 @@ impl Vfs {
         }
         records
     }
+}
+
+/// Which bytes of a file that is partly in memory are there, for the journal.
+fn partial_records(inode: &Inode, memory: u64, id: SealedId) -> Vec<Record> {
+    inode.content.read().partial().map_or_else(Vec::new, |partial| partial.records(memory, id))
 }
 
 /// What `name` in `dir` shadows, for the journal.

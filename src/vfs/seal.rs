@@ -16,12 +16,13 @@ use super::depart::copy_attributes;
 use super::identity::Place;
 use super::inode::{Dentry, Inode, Reason};
 use super::journal::Record;
+use super::partial::Composite;
 use super::rename::is_version;
 use super::report::over_record;
 use super::sealed::Sealed;
 use super::{Error, Goal, Kept, MoveError, Result, Vfs};
 use crate::backend::zarr::{Batch, SealError, SealedId, Subject, Ticket};
-use crate::backend::{Access, Backend, Expected, Object, PublishError, Time, Times};
+use crate::backend::{Access, Backend, ByteSource, Expected, Object, PublishError, Time, Times};
 use crate::config::{Originals, SealAs};
 use crate::model::{Attr, FileKind, Identity, RelPath, Tier, Timestamp};
 
@@ -209,7 +210,9 @@ impl Vfs {
             (source, subject)
         };
         let (before, names) = (subject.attr, subject.names.clone());
-        match batch.add(subject, &source) {
+        let composite = inode.content.read().partial().map(|partial| Composite::new(&source, partial.clone()));
+        let bytes: &dyn ByteSource = composite.as_ref().map_or(&source, |composite| composite);
+        match batch.add(subject, bytes) {
             Ok(ticket) => Ok(Sealing { inode: inode.clone(), source, before, names, ticket }),
             Err(e) => {
                 self.end_copy(inode);
@@ -321,8 +324,11 @@ impl Vfs {
 
     /// Notes which record holds a version of the file.
     fn replace_record(&self, inode: &Arc<Inode>, id: SealedId, atime: Timestamp) {
-        let old = inode.content.write().sealed.replace(Sealed::new(id, atime));
-        if let Some(old) = old {
+        let mut content = inode.content.write();
+        if let Some(old) = content.sealed.replace(Sealed::new(id, atime)) {
+            if let Some(partial) = old.partial {
+                self.rebase_partial(&mut content, partial);
+            }
             self.seals.by_id.remove(&old.id);
         }
         self.seals.by_id.insert(id, inode.clone());
@@ -399,7 +405,7 @@ impl Vfs {
         self.identities.moved(inode.ino, to, attr.ctime, shown);
         content.place = to;
         content.object = (open > 0).then_some(object);
-        content.sealed = Some(Sealed { id, atime: sealing.before.atime, source });
+        content.sealed = Some(Sealed { source, ..Sealed::new(id, sealing.before.atime) });
         inode.absent.store(true, Ordering::Release);
         inode.seal_is_current.store(true, Ordering::Release);
         inode.dirty.store(false, Ordering::Release);
@@ -430,7 +436,8 @@ impl Vfs {
         let shown = self.identities.ctime(content.place, before.ctime);
         self.note(&Record::Sealed { memory: before.identity(), id, absent: true })?;
         inode.absent.store(true, Ordering::Release);
-        content.sealed = Some(Sealed { id, atime, source });
+        inode.partial.store(false, Ordering::Release);
+        content.sealed = Some(Sealed { source, ..Sealed::new(id, atime) });
         self.empty(&object, before.size);
         object.set_times(Times { atime: Time::At(atime), mtime: Time::At(before.mtime) })?;
         self.identities.moved(inode.ino, content.place, object.stat()?.ctime, shown);

@@ -12,11 +12,14 @@
 //! | no | yes | no | sealed, and a copy in memory that can be dropped at any time |
 //! | no | no | yes | changed since it was sealed, or never sealed |
 //! | no | no | no | the plain file on disk has all of it |
+//!
+//! A large file that is not absent may still have most of its bytes in the store alone: see [`super::partial`].
 
 use std::fmt;
 use std::sync::Arc;
 
 use super::inode::Inode;
+use super::partial::Partial;
 use super::{Result, Vfs};
 use crate::backend::zarr::{SealedEntry, SealedId, Stores};
 use crate::backend::{ByteSource, Object};
@@ -31,12 +34,14 @@ pub(crate) struct Sealed {
     pub atime: Timestamp,
     /// Open while a handle reads it.
     pub source: Option<Arc<dyn ByteSource>>,
+    /// Where memory has some of the bytes: which.
+    pub partial: Option<Arc<Partial>>,
 }
 
 impl Sealed {
     /// In the store, not open.
     pub fn new(id: SealedId, atime: Timestamp) -> Sealed {
-        Sealed { id, atime, source: None }
+        Sealed { id, atime, source: None, partial: None }
     }
 }
 

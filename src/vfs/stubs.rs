@@ -82,7 +82,7 @@ impl Vfs {
                 continue;
             }
             self.seals.by_id.remove(&id);
-            if !inode.is_absent() {
+            if !inode.is_absent() && !inode.is_partial() {
                 // What memory has is the only copy now.
                 inode.content.write().sealed = None;
                 self.mark_dirty(&inode, inode.place());
@@ -303,6 +303,14 @@ impl Vfs {
     pub fn forget_stubs(&self) {
         let _names = self.namespace.write();
         let Ok(memory) = self.memory() else { return };
+        // What names were lost in this mount says nothing of files that have them now, and without their stubs nothing
+        // would tell a successor so.
+        if let Some(journal) = &self.journal
+            && let Err(e) = journal.rewrite(|| self.live_records())
+        {
+            tracing::error!("the memory tier's journal cannot be rewritten, so sealed files keep their stubs: {e}");
+            return;
+        }
         for inode in self.inodes.residents() {
             if !inode.is_absent() {
                 continue;

@@ -52,9 +52,10 @@ impl Vfs {
             )
         };
         let before = object.stat()?;
+        let in_part = !emptied && self.unseals_in_part(inode, before.size, reason);
         if emptied {
             object.set_size(0)?;
-        } else {
+        } else if !in_part {
             if self.budget.ask(before.size) != Room::Granted || self.budget.is_pressed() {
                 (self.on_short)();
                 return Err(Error::NoSpace("memory has no room for it now").into());
@@ -66,7 +67,13 @@ impl Vfs {
         }
         let _names = self.namespace.read();
         let mut opens = inode.opens.lock();
-        self.settle_unsealed(inode, object, &before, emptied, &mut opens)?;
+        if in_part {
+            let mut content = inode.content.write();
+            self.begin_partial(inode, &mut content, before.size)?;
+            self.fill_is_over(inode, &mut content, object, opens.total > 0);
+        } else {
+            self.settle_unsealed(inode, object, &before, emptied, &mut opens)?;
+        }
         inode.set_reason(reason);
         Ok(())
     }

@@ -54,6 +54,9 @@ impl Model {
     /// Compares the whole tree; with `full` also the bytes and the extended attributes.
     pub fn check(&mut self, full: bool) -> Result<(), String> {
         self.check_dir("", full)?;
+        if full {
+            self.check_sizes()?;
+        }
         self.check_handles(full)
     }
 

@@ -6,6 +6,7 @@ mod check;
 mod op;
 mod reference;
 mod run;
+mod sizes;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -26,11 +27,14 @@ fn cases() -> u32 {
 fn setup(passthrough: bool, sealing: bool) -> impl Strategy<Value = Setup> {
     // So small that files outgrow it, or so large that they do not.
     let limit = prop_oneof![1 => Just(256u64 << 10), 1 => Just(64 << 20)];
-    limit.prop_map(move |limit| Setup {
+    let in_part = prop_oneof![1 => Just(1), 1 => Just(u64::MAX)];
+    (limit, in_part).prop_map(move |(limit, unseal_in_part_from)| Setup {
         limit,
         passthrough,
         rules: if sealing { op::SEALING_RULES } else { op::RULES },
         sealing,
+        unseal_in_part_from,
+        short_lived: false,
     })
 }
 

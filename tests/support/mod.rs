@@ -35,11 +35,20 @@ pub struct Setup {
     pub sealing: bool,
     /// Whether the memory tier may end with a job.
     pub short_lived: bool,
+    /// Sealed files of this size are unsealed in part, in bytes.
+    pub unseal_in_part_from: u64,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Setup { limit: 64 << 20, passthrough: false, rules: "", sealing: false, short_lived: false }
+        Setup {
+            limit: 64 << 20,
+            passthrough: false,
+            rules: "",
+            sealing: false,
+            short_lived: false,
+            unseal_in_part_from: u64::MAX,
+        }
     }
 }
 
@@ -143,6 +152,7 @@ impl World {
             read_only: false,
             short_lived: self.setup.short_lived,
             stop_within: std::time::Duration::from_secs(20),
+            unseal_in_part_from: self.setup.unseal_in_part_from,
             on_short: Box::new(|| {}),
         })
         .expect("the file system is built")

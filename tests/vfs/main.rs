@@ -6,6 +6,7 @@ mod names;
 mod restart;
 mod sealing;
 mod sealing_crash;
+mod sealing_parts;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -196,3 +196,15 @@ fn a_file_that_is_deleted_or_renamed_while_it_is_sealed_does_not_come_back_after
     kernel.vfs.seal_rested();
     assert!(seen.load(Ordering::Acquire));
 }
+
+#[test]
+fn a_name_that_a_directory_gave_up_can_be_that_of_a_sealed_file_in_the_next_mount() {
+    let world = sealing_world!();
+    let kernel = Kernel::new(world.mount().0);
+    kernel.mkdir("d", 0o755).expect("makes");
+    kernel.write("f", &image(3)).expect("writes");
+    kernel.rename("d", "f", RenameMode::Exchange).expect("swaps");
+    assert!(kernel.vfs.drain(&mut |_| {}, &AtomicBool::new(false)).is_empty());
+    let kernel = remount(&world, kernel);
+    assert_eq!(kernel.read("d").expect("reads"), image(3));
+}

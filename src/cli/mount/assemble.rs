@@ -24,6 +24,9 @@ use crate::vfs::{self, Budget, SystemGauge, Vfs};
 /// Threads that answer the kernel: some wait for the disk while others go on.
 const THREADS: usize = 8;
 
+/// Smaller sealed files are brought back whole when somebody writes to them: that takes milliseconds.
+const UNSEAL_IN_PART_FROM: u64 = 8 << 20;
+
 /// Mounts, and returns when the mount can be used.
 pub(super) fn start(parts: Parts<'_>) -> Result<Arc<dyn Served>, Failure> {
     super::heap::give_back_large_buffers();
@@ -102,6 +105,7 @@ fn open_vfs(
         read_only: parts.options.read_only,
         short_lived: parts.place.is_some_and(|place| place.may_end_with.is_some()),
         stop_within: parts.config.memory.stop_within,
+        unseal_in_part_from: UNSEAL_IN_PART_FROM,
         on_short,
     })?;
     if recovered.files > 0 || recovered.swept > 0 {
