@@ -69,15 +69,10 @@ pub(super) struct Departure {
     staged: Staged,
     goal: Goal,
     /// The version that is durable in the copy, with its attributes.
-    settled: Option<Attr>,
+    pub(super) settled: Option<Attr>,
 }
 
 impl Departure {
-    /// Bytes that are durable in the copy.
-    pub(super) fn settled_bytes(&self) -> u64 {
-        self.settled.map_or(0, |attr| attr.size)
-    }
-
     /// Lets the disk begin, so that the files of a batch are written side by side.
     pub(super) fn start_writeback(&self) {
         // Advice only: the sync that follows is what counts.

@@ -151,7 +151,8 @@ impl Vfs {
         for departure in begun.iter_mut().flatten().flatten() {
             settled.push(self.settle_departure(departure));
         }
-        let bytes = begun.iter().flatten().flatten().map(Departure::settled_bytes).sum();
+        let bytes =
+            begun.iter().flatten().flatten().filter_map(|departure| departure.settled).map(|attr| attr.size).sum();
         self.note_rate(bytes, self.clock.now().saturating_sub(began));
         let mut settled = settled.into_iter();
         for departure in begun {

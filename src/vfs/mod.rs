@@ -52,6 +52,7 @@ mod start;
 mod stubs;
 mod unseal;
 mod unseal_part;
+mod wants;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
