@@ -79,6 +79,8 @@ fn a_sealed_plate_keeps_intermediates_in_memory_and_seals_result_images_alone() 
         assert_eq!((decision.start, decision.home), (Tier::Memory, Tier::Zarr), "{path}");
         assert_eq!((decision.durability, decision.seal_as), (Durability::Fsync, SealAs::Image), "{path}");
     }
+    let mask = decide(&router, "results/P1_B03_s1_w1_mask.TIF");
+    assert_eq!((mask.home, mask.seal_as), (Tier::Zarr, SealAs::Labels));
     assert_eq!(decide(&router, "results/cells.csv").durability, Durability::Strict);
     assert_eq!(decide(&router, "results/cells.csv").home, Tier::Disk);
     assert_eq!(decide(&router, "P1/TimePoint_1/P1_B03_s1_w1.TIF").home, Tier::Disk);
@@ -137,7 +139,7 @@ fn the_reference_shows_the_defaults_and_every_key() {
     assert_eq!(decide(&router, "intermediates/a").durability, Durability::Scratch);
     assert_eq!(decide(&router, "results/p/a.tif").write_behind, Some(Duration::from_secs(10)));
     assert!(router.explain(&decide(&router, "results/p/a.tif")).contains("sealed after 30s of rest"));
-    let masks = decide(&router, "masks/p/a.tif");
+    let masks = decide(&router, "plates/p/masks/a.tif");
     assert_eq!(masks.seal_as, SealAs::Labels);
     assert_eq!(router.rule(masks.rule).of.as_deref(), Some("plates/**"));
     assert!(router.explain(&decide(&router, "other")).contains("its dataset is small"));

@@ -50,6 +50,14 @@ impl Object {
         Ok(Object::new(fd, false))
     }
 
+    /// The same inode opened anew for reading past the page cache: offsets, lengths and buffers are multiples of the
+    /// disk's block.
+    pub fn reopen_uncached(&self) -> io::Result<Object> {
+        let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        let fd = sys::open(path, OFlags::RDONLY | OFlags::DIRECT | OFlags::CLOEXEC, Mode::empty())?;
+        Ok(Object::new(fd, false))
+    }
+
     /// Attributes on the backend.
     pub fn stat(&self) -> io::Result<Attr> {
         Ok(attr_of(&sys::fstat(&self.file)?))

@@ -24,7 +24,7 @@ use std::path::Path;
 
 pub use error::{ConfigErrors, Problem};
 pub use model::{
-    Auto, Codec, Config, Filter, Limit, Memory, Ngff, Originals, PlatePattern, Rule, SealAs, Shards,
+    Auto, Codec, Config, Filter, Limit, Memory, Ngff, Originals, PlatePattern, Promote, Rule, SealAs, Shards,
     WRITE_BEHIND_LATEST, Zarr,
 };
 pub use nearest::nearest;

@@ -40,6 +40,20 @@ pub struct Memory {
     /// Where the memory tier may end with a job or a login session: the time in which everything dirty must be able to
     /// reach the disk.
     pub stop_within: Duration,
+    /// Whether files that are read come up into memory unasked.
+    pub promote: Promote,
+}
+
+/// Whether files that are read come up into memory unasked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Promote {
+    /// Sealed files that are read again and again; files on disk where that is measured to be slow.
+    #[default]
+    Auto,
+    /// Whatever the disk.
+    Always,
+    /// Nothing.
+    Never,
 }
 
 impl Default for Memory {
@@ -50,6 +64,7 @@ impl Default for Memory {
             low: 0.70,
             write_behind: Some(Duration::from_secs(30)),
             stop_within: Duration::from_secs(20),
+            promote: Promote::Auto,
         }
     }
 }

@@ -4,7 +4,8 @@ use toml::de::{DeArray, DeTable, DeValue};
 
 use super::section::{Report, Section, check_root};
 use super::{
-    Auto, Codec, Config, Filter, Memory, Ngff, Originals, PlatePattern, Problem, Rule, SealAs, Shards, Zarr, value,
+    Auto, Codec, Config, Filter, Memory, Ngff, Originals, PlatePattern, Problem, Promote, Rule, SealAs, Shards, Zarr,
+    value,
 };
 use crate::model::{Durability, OnUnmount};
 
@@ -51,12 +52,14 @@ fn table<'d>(name: &str, root: &'d DeTable<'d>, report: &mut Report<'_>) -> Opti
 
 fn memory(section: &Section<'_>, report: &mut Report<'_>) -> Memory {
     let default = Memory::default();
+    let words = [("auto", Promote::Auto), ("always", Promote::Always), ("never", Promote::Never)];
     let memory = Memory {
         limit: section.get("limit", report, value::limit).unwrap_or(default.limit),
         high: section.get("high", report, value::fraction).unwrap_or(default.high),
         low: section.get("low", report, value::fraction).unwrap_or(default.low),
         write_behind: section.get("write_behind", report, value::write_behind).unwrap_or(default.write_behind),
         stop_within: section.get("stop_within", report, value::duration).unwrap_or(default.stop_within),
+        promote: section.get("promote", report, |v| value::word(v, &words)).unwrap_or(default.promote),
     };
     if memory.low >= memory.high && section.sound(&["low", "high"], report) {
         let key = if section.line("low", report).is_some() { "low" } else { "high" };

@@ -72,8 +72,8 @@ backend = "auto"
 fn every_key_arrives_where_it_belongs() {
     let config = read(FULL);
     let stop_within = Duration::from_secs(40);
-    let limit = Limit::Bytes(16 << 30);
-    assert_eq!(config.memory, Memory { limit, high: 0.8, low: 0.7, write_behind: None, stop_within });
+    let (limit, promote) = (Limit::Bytes(16 << 30), Promote::Auto);
+    assert_eq!(config.memory, Memory { limit, high: 0.8, low: 0.7, write_behind: None, stop_within, promote });
     assert_eq!(config.auto, Auto { memory_below: 2 << 30, zarr_above: 20 << 30 });
     let zarr = Zarr {
         sealing: true,

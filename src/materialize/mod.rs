@@ -1,10 +1,12 @@
 //! Background moves: making room under pressure, writing behind, sealing; and counting, by which `auto` decides.
 //!
-//! Four named threads, each fed by a channel that also ends it: one watches memory and frees it, one brings home what
-//! has been idle or dirty for too long, one seals what has rested, one counts. A panic in any is noticed by whoever
-//! stops them.
+//! Named threads, each fed by a channel that also ends it: one watches memory and frees it, one brings home what has been
+//! idle or dirty for too long, one seals what has rested, one brings up what is read, one counts. A panic in any is
+//! noticed by whoever stops them.
 
+mod backing;
 mod count;
+mod promote;
 
 use std::io;
 use std::sync::Arc;
@@ -13,8 +15,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
+use crate::config::Promote;
 use crate::pressure::{Level, MemoryProbe, Monitor, Watermarks, pressure};
 use crate::vfs::Vfs;
+use promote::Heard;
+pub use promote::Reads;
 
 /// How often memory is looked at when nobody says that it is short.
 const WATCH: Duration = Duration::from_millis(250);
@@ -74,6 +79,7 @@ impl AlarmBell {
 #[derive(Debug)]
 pub struct Workers {
     stops: Vec<SyncSender<Message>>,
+    stop_promoting: SyncSender<Heard>,
     threads: Vec<JoinHandle<()>>,
     /// Tells a count that takes long to end early.
     stopping: Arc<AtomicBool>,
@@ -81,12 +87,28 @@ pub struct Workers {
 
 impl Workers {
     /// Starts all threads.
-    pub fn start(vfs: Arc<Vfs>, probe: Arc<dyn MemoryProbe>, bell: AlarmBell) -> io::Result<Workers> {
-        let (stop_evict, stopping) = (bell.alarm.0.clone(), Arc::new(AtomicBool::new(false)));
-        let mut workers = Workers { stops: vec![stop_evict], threads: Vec::new(), stopping: stopping.clone() };
+    pub fn start(
+        vfs: Arc<Vfs>,
+        probe: Arc<dyn MemoryProbe>,
+        bell: AlarmBell,
+        (reads, wanted): (Reads, Promote),
+    ) -> io::Result<Workers> {
+        let stopping = Arc::new(AtomicBool::new(false));
+        let mut workers = Workers {
+            stops: vec![bell.alarm.0.clone()],
+            stop_promoting: reads.send.clone(),
+            threads: Vec::new(),
+            stopping: stopping.clone(),
+        };
         let watched = vfs.clone();
         let evict = Builder::new().name("scopefs-evict".to_owned());
         workers.threads.push(evict.spawn(move || watch_memory(&watched, &*probe, &bell.heard))?);
+        if wanted != Promote::Never {
+            vfs.listen_to_reads();
+            let read = vfs.clone();
+            let promote = move || promote::promote(&read, &reads.heard, wanted);
+            workers.threads.push(Builder::new().name("scopefs-promote".to_owned()).spawn(promote)?);
+        }
         workers.spawn("scopefs-behind", &vfs, write_behind)?;
         workers.spawn("scopefs-seal", &vfs, seal)?;
         workers.spawn("scopefs-count", &vfs, move |vfs, heard| count::follow(vfs, heard, &stopping))?;
@@ -113,6 +135,8 @@ impl Workers {
             // A worker that has ended no longer listens; joining tells why.
             let _ = stop.send(Message::Stop);
         }
+        // Nobody listens where nothing is promoted.
+        let _ = self.stop_promoting.send(Heard::Stop);
         let mut died = false;
         for thread in self.threads {
             died |= thread.join().is_err();

@@ -89,6 +89,7 @@ impl Vfs {
     fn wants_memory(&self, path: &RelPath) -> bool {
         self.memory.is_some()
             && self.decide(path).start == Tier::Memory
+            && !self.is_in_store(path)
             && !self.draining.load(Ordering::Relaxed)
             && !self.budget.is_pressed()
             && self.budget.ask(4096) == Room::Granted

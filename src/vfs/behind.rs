@@ -102,7 +102,9 @@ impl Vfs {
         let bound = self.behind.bound().unwrap_or(u64::MAX);
         let is_over = left > bound;
         self.behind.over.store(is_over, Ordering::Relaxed);
-        dirty.sort_by_key(|file| (!file.due, file.since));
+        dirty.sort_by_key(|file| file.since);
+        self.images_first(&mut dirty, |file| &file.inode);
+        dirty.sort_by_key(|file| !file.due);
         let mut done = 0;
         let mut files = dirty.into_iter().peekable();
         while files.peek().is_some() {

@@ -176,6 +176,7 @@ impl Vfs {
             done.of_bytes += size;
             files.push((inode, path, size));
         }
+        self.images_first(&mut files, |(inode, ..)| inode);
         let mut failed = Vec::new();
         for batch in files.chunks(super::evict::BATCH) {
             if stop.load(Ordering::Relaxed) {

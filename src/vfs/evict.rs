@@ -12,15 +12,8 @@ pub(super) const BATCH: usize = 64;
 /// Bytes that go home together.
 pub(super) const BATCH_BYTES: u64 = 64 << 20;
 
-/// A closed file that the home has too; how much it holds is known without a look at it.
-fn clean_candidate(inode: Arc<Inode>) -> Option<Candidate> {
-    let bytes = inode.clean_bytes.load(Ordering::Relaxed);
-    if bytes == 0 || inode.is_absent() || inode.is_dirty() || inode.opens.lock().total > 0 {
-        return None;
-    }
-    let rank = (false, false, inode.used.load(Ordering::Relaxed));
-    Some(Candidate { inode, bytes, rank })
-}
+/// Files that were opened as often as this lately are all hot: the one that was used longest ago leaves first.
+const HOT: u8 = 4;
 
 /// What a round of eviction achieved.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -36,7 +29,7 @@ pub struct Relief {
 struct Candidate {
     inode: Arc<Inode>,
     bytes: u64,
-    rank: (bool, bool, u64),
+    rank: (bool, bool, u8, u64),
 }
 
 impl Vfs {
@@ -58,6 +51,7 @@ impl Vfs {
             }
         }
         self.evict_batch(&mut batch, &mut relief);
+        self.forget_copies();
         self.compact_journal();
         relief
     }
@@ -67,7 +61,8 @@ impl Vfs {
         if self.budget.clean() == 0 {
             return 0;
         }
-        let mut clean: Vec<Candidate> = self.inodes.residents().into_iter().filter_map(clean_candidate).collect();
+        let mut clean: Vec<Candidate> =
+            self.inodes.residents().into_iter().filter_map(|inode| self.clean_candidate(inode)).collect();
         clean.sort_by_key(|candidate| candidate.rank);
         let mut relief = Relief::default();
         for candidate in clean {
@@ -99,6 +94,17 @@ impl Vfs {
         }
     }
 
+    /// A closed file that the home has too; how much it holds is known without a look at it.
+    fn clean_candidate(&self, inode: Arc<Inode>) -> Option<Candidate> {
+        let bytes = inode.clean_bytes.load(Ordering::Relaxed);
+        if bytes == 0 || inode.is_absent() || inode.is_dirty() || inode.opens.lock().total > 0 {
+            return None;
+        }
+        let heat = self.promotion.heat.of(inode.ino).min(HOT);
+        let rank = (false, false, heat, inode.used.load(Ordering::Relaxed));
+        Some(Candidate { inode, bytes, rank })
+    }
+
     /// Files in memory in the order in which they should leave it.
     fn candidates(&self) -> Vec<Candidate> {
         let mut candidates: Vec<Candidate> = Vec::new();
@@ -106,7 +112,7 @@ impl Vfs {
             if inode.is_absent() {
                 continue;
             }
-            if let Some(candidate) = clean_candidate(inode.clone()) {
+            if let Some(candidate) = self.clean_candidate(inode.clone()) {
                 candidates.push(candidate);
                 continue;
             }
@@ -116,7 +122,8 @@ impl Vfs {
                 self.attr(&inode)
             };
             let Ok(attr) = attr else { continue };
-            let rank = (open, inode.is_dirty(), inode.used.load(Ordering::Relaxed));
+            let heat = self.promotion.heat.of(inode.ino).min(HOT);
+            let rank = (open, inode.is_dirty(), heat, inode.used.load(Ordering::Relaxed));
             let bytes = inode.held_bytes(attr.size, attr.blocks);
             candidates.push(Candidate { inode, bytes, rank });
         }

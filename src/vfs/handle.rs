@@ -32,6 +32,8 @@ pub(super) struct FileHandle {
     pub inode: Arc<Inode>,
     pub write: bool,
     pub sync: bool,
+    /// When it was opened, in milliseconds of the mount's clock.
+    pub opened: u64,
 }
 
 /// An open directory. The listing is taken when reading starts, and anew after a rewind.

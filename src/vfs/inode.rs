@@ -122,6 +122,8 @@ pub enum Reason {
     Unsealed,
     /// Memory holds as much as can be written before the job or session ends.
     SessionBound,
+    /// It is read again and again, or somebody walks towards it.
+    Promoted,
 }
 
 /// A file, directory, link or special file.
@@ -258,7 +260,7 @@ impl Inode {
     /// Why the bytes are where they are.
     pub fn reason(&self) -> Reason {
         use Reason::*;
-        const ALL: [Reason; 15] = [
+        const ALL: [Reason; 16] = [
             Found,
             Rule,
             PressureAtCreate,
@@ -274,6 +276,7 @@ impl Inode {
             Sealed,
             Unsealed,
             SessionBound,
+            Promoted,
         ];
         ALL[usize::from(self.reason.load(Ordering::Relaxed)) % ALL.len()]
     }

@@ -30,17 +30,21 @@ mod error;
 mod evict;
 mod gauge;
 mod handle;
+mod heat;
 mod identity;
 mod inode;
 mod journal;
+mod labels;
 mod lookup;
 mod names;
 mod open;
 mod partial;
+mod promote;
 mod publish;
 mod rate;
 mod records;
 mod recover;
+mod recover_records;
 mod remembered;
 mod rename;
 mod report;
@@ -74,6 +78,7 @@ pub use identity::{ROOT, VIRTUAL};
 pub use inode::{Inode, Reason};
 pub use names::Creator;
 pub use open::{OpenFlags, Opened, Serve};
+pub use promote::{OnRead, Promoted, Read};
 pub use recover::Recovered;
 pub use rename::RenameMode;
 pub use report::{Explained, Failure, Figures};
@@ -88,6 +93,7 @@ use handle::Handles;
 use identity::{Identities, Place};
 use inode::InodeTable;
 use journal::Journal;
+use promote::Promotion;
 
 /// The name that the daemon keeps for itself at the top of a workspace, and that the mount fills with status files.
 pub const OWN_DIR: &str = ".scopefs";
@@ -118,6 +124,8 @@ pub struct Parts {
     pub stop_within: std::time::Duration,
     /// A sealed file of at least this many bytes is unsealed in part when somebody writes to it.
     pub unseal_in_part_from: u64,
+    /// Called when the last reader of a file has closed it: must return at once.
+    pub on_read: OnRead,
     /// Called when memory is short, from the thread of the request: must return at once.
     pub on_short: Box<dyn Fn() + Send + Sync>,
 }
@@ -130,7 +138,7 @@ pub struct Vfs {
     stores: Option<Box<dyn Stores>>,
     show_stores: bool,
     seals: SealTables,
-    router: Router,
+    router: Arc<Router>,
     inodes: InodeTable,
     identities: Identities,
     journal: Option<Journal>,
@@ -147,6 +155,7 @@ pub struct Vfs {
     draining: AtomicBool,
     root: Arc<Inode>,
     on_short: Box<dyn Fn() + Send + Sync>,
+    promotion: Promotion,
     counters: Counters,
     failures: Mutex<Vec<Failure>>,
     conflicts: Mutex<Vec<RelPath>>,
@@ -223,7 +232,7 @@ impl Vfs {
             stores: parts.stores,
             show_stores: parts.show_stores,
             seals: SealTables::default(),
-            router: parts.router,
+            router: Arc::new(parts.router),
             inodes,
             identities: Identities::new(place),
             journal,
@@ -239,6 +248,7 @@ impl Vfs {
             draining: AtomicBool::new(false),
             root,
             on_short: parts.on_short,
+            promotion: Promotion::new(parts.on_read),
             counters: Counters::default(),
             failures: Mutex::new(Vec::new()),
             conflicts: Mutex::new(Vec::new()),

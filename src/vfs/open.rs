@@ -164,6 +164,7 @@ impl Vfs {
         opens.total += 1;
         opens.writers += u32::from(flags.write);
         inode.used.store(self.now(), Ordering::Relaxed);
+        self.promotion.heat.note(inode.ino);
         let serve = match family {
             Family::Kernel => {
                 opens.maybe_mapped = true;
@@ -179,7 +180,12 @@ impl Vfs {
             Family::Daemon if tier == Tier::Memory || flags.write => Serve::Direct,
             Family::Daemon => Serve::Cached,
         };
-        let fh = self.handles.add_file(FileHandle { inode: inode.clone(), write: flags.write, sync: flags.sync });
+        let fh = self.handles.add_file(FileHandle {
+            inode: inode.clone(),
+            write: flags.write,
+            sync: flags.sync,
+            opened: self.now(),
+        });
         Opened { fh, serve }
     }
 
@@ -230,14 +236,18 @@ impl Vfs {
         if handle.write {
             self.settle_length(&inode);
         }
-        let closed = {
+        let (closed, last) = {
             let mut opens = inode.opens.lock();
             opens.total = opens.total.saturating_sub(1);
             opens.writers = opens.writers.saturating_sub(u32::from(handle.write));
             inode.used.store(self.now(), Ordering::Relaxed);
-            if opens.total == 0 { inode.close(&mut opens) } else { None }
+            let last = opens.total == 0;
+            (if last { inode.close(&mut opens) } else { None }, last)
         };
         self.rest(&inode, handle.write);
+        if last && !handle.write {
+            self.was_read(&inode, Duration::from_millis(self.now().saturating_sub(handle.opened)));
+        }
         drop(closed);
         drop(handle);
         let ino = inode.ino;

@@ -8,7 +8,7 @@ use super::journal::Record;
 use super::rename::{End, RenameMode};
 use super::{Error, Goal, MoveError, Result, Vfs};
 use crate::backend::zarr::SealedId;
-use crate::model::{FileKind, Name, RelPath};
+use crate::model::{Attr, FileKind, Identity, Name, RelPath};
 
 /// What a sealed file has lost.
 #[derive(Clone, Copy)]
@@ -185,26 +185,24 @@ impl Vfs {
                 stores.dir_renamed(old, new);
             }
         }
+        let mut moved: Vec<(SealedId, Arc<Inode>)> = Vec::new();
         for (end, other) in ends {
             let Some(inode) = &end.inode else { continue };
             if inode.kind != FileKind::Directory {
                 self.forget_kept(inode);
-                if inode.is_sealed() {
-                    self.update_sealed(inode)?;
-                }
+                moved.extend(inode.sealed_id().filter(|_| inode.is_sealed()).map(|id| (id, inode.clone())));
                 continue;
             }
             if !exchange {
                 stores.dir_renamed(&end.path, &other.path);
             }
-            let below: Vec<Arc<Inode>> = self.seals.by_id.iter().map(|entry| entry.value().clone()).collect();
-            for file in below.iter().filter(|file| file.is_sealed() && file.is_below(&other.path)) {
-                let along = file.sealed_id().is_some_and(|id| self.store_is_below(id, &other.path));
-                if !along {
-                    self.update_sealed(file)?;
-                }
-            }
+            let known = self.seals.by_id.iter().map(|entry| (*entry.key(), entry.value().clone()));
+            let below: Vec<_> = known.filter(|(_, file)| file.is_sealed() && file.is_below(&other.path)).collect();
+            moved.extend(below.into_iter().filter(|(id, _)| !self.store_is_below(*id, &other.path)));
         }
+        // Of two that change names the older first: it keeps its own until the newer has let go of the other.
+        moved.sort_unstable_by_key(|(id, _)| (id.store, id.record));
+        moved.iter().try_for_each(|(_, file)| self.update_sealed(file))?;
         match (&to.inode, forsaken) {
             (Some(lost), what) => self.forsaken(lost, what),
             (None, _) => Ok(()),
@@ -230,12 +228,26 @@ impl Vfs {
         self.note(&Record::Unnamed { path: path.clone() })
     }
 
+    /// The record holds a version that the file had. Without this a successor would know it by its name alone, and the
+    /// file may get another.
+    pub(super) fn note_older_version(&self, id: SealedId, before: &Attr) -> Result<()> {
+        // No file has such a length: the record is never taken for what the file is now.
+        let memory = Identity { size: u64::MAX, ..before.identity() };
+        self.note(&Record::Sealed { memory, id, absent: false })?;
+        self.note(&Record::Dirty { memory: before.ino })
+    }
+
     /// The name is gone: the store follows. What is open is removed from it with the last handle.
     pub(super) fn forsaken(&self, inode: &Arc<Inode>, what: Option<Forsaken>) -> Result<()> {
         match what {
             Some(Forsaken::Wholly(id)) if inode.opens.lock().total == 0 => {
                 inode.content.write().sealed = None;
                 self.remove_sealed(id);
+                Ok(())
+            }
+            Some(Forsaken::Wholly(id)) => {
+                // Remembered until then, whatever becomes of the journal.
+                self.seals.dropped.insert(id);
                 Ok(())
             }
             Some(Forsaken::PartOf) if inode.is_sealed() => self.update_sealed(inode),

@@ -13,9 +13,8 @@ use super::journal::{Record, RenameIntent};
 use super::remembered::{Remembered, SealedAs};
 use super::sealed::Sealed;
 use super::{Result, Vfs};
-use crate::backend::zarr::{SealedEntry, SealedId};
+use crate::backend::zarr::SealedId;
 use crate::backend::{Access, Time, Times, lease};
-use crate::config::Originals;
 use crate::model::{Attr, FileKind, Identity, Name, RelPath, Tier, Timestamp};
 
 /// What was found.
@@ -52,8 +51,7 @@ impl Vfs {
         let reshadow = remembered.rename.take().map(|intent| self.finish_rename(&intent)).transpose()?.flatten();
         let root = self.root.clone();
         self.recover_dir(&root, &RelPath::root(), &mut remembered, reshadow.as_ref(), &mut recovered)?;
-        self.recover_records(&remembered);
-        self.recover_committed(&remembered)?;
+        self.recover_records(&mut remembered)?;
         self.recover_waiting(&remembered);
         if let Some(journal) = &self.journal {
             journal.rewrite(|| self.live_records())?;
@@ -271,68 +269,9 @@ impl Vfs {
         self.remove_plain_copy(inode, &Dentry { parent: dir.clone(), name: name.to_owned().into(), over }, attr.ino)
     }
 
-    /// Records of which the journal does not know yet: their files were sealed when the daemon was killed, and are in
-    /// memory as they were. What becomes of the files becomes of the records too.
-    fn recover_committed(&self, remembered: &Remembered) -> Result<()> {
-        let memory = self.memory()?.tree();
-        for (id, entry) in &remembered.entries {
-            if self.sealed_inode(*id).is_some() || remembered.dropping.contains(id) {
-                continue;
-            }
-            if self.is_unnamed(entry, remembered)? {
-                self.remove_sealed(*id);
-                continue;
-            }
-            for path in &entry.names {
-                if self.originals(path) == Originals::Keep {
-                    continue;
-                }
-                let Some(inode) = memory.find(path)?.and_then(|attr| self.inodes.resident(attr.ino)) else { continue };
-                let known = inode.sealed_id().filter(|known| remembered.entries.contains_key(known));
-                if known.is_none() {
-                    if let Some(gone) = inode.sealed_id() {
-                        self.seals.by_id.remove(&gone);
-                    }
-                    self.remember_sealed(&inode, *id, entry.atime);
-                    break;
-                }
-            }
-        }
-        Ok(())
-    }
-
     fn remember_sealed(&self, inode: &Arc<Inode>, id: SealedId, atime: Timestamp) {
         inode.content.write().sealed = Some(Sealed::new(id, atime));
         self.seals.by_id.insert(id, inode.clone());
-    }
-
-    /// Finishes what was under way between the trees and the stores.
-    fn recover_records(&self, remembered: &Remembered) {
-        for id in remembered.dropping.iter().filter(|id| self.sealed_inode(**id).is_none()) {
-            if remembered.entries.contains_key(id) {
-                self.remove_sealed(*id);
-            } else {
-                // Its store has not been read yet: it goes when that is.
-                self.seals.dropped.insert(*id);
-            }
-        }
-        for id in &remembered.updating {
-            let Some(inode) = self.sealed_inode(*id).filter(|inode| inode.is_sealed()) else { continue };
-            if let Err(e) = self.update_sealed(&inode) {
-                tracing::error!("a store's table could not follow a change of names: {e}");
-            }
-        }
-    }
-
-    /// Whether the file of a record lost its names while it was sealed.
-    fn is_unnamed(&self, entry: &SealedEntry, remembered: &Remembered) -> Result<bool> {
-        for path in &entry.names {
-            let lost = remembered.unnamed.iter().any(|name| path.starts_with(name));
-            if !lost || self.memory()?.tree().find(path)?.is_some() || self.disk.tree().find(path)?.is_some() {
-                return Ok(false);
-            }
-        }
-        Ok(!self.read_only)
     }
 
     /// Plain files that were to be sealed, where they still lie.

@@ -150,6 +150,9 @@ impl Vfs {
         }
         let known = inode.sealed_id().filter(|_| inode.is_sealed());
         let store = known.and_then(|id| self.stores.as_ref()?.stored_at(id));
+        if let Some(role) = store.as_ref().and_then(|at| self.role_of(path, at)) {
+            reason = format!("{role}; {reason}");
+        }
         // A copy in memory is nearer.
         let at = store.clone().filter(|_| inode.is_absent());
         let explained = Explained {
@@ -248,6 +251,8 @@ impl Vfs {
     /// Rewrites the journal when it has grown long.
     pub(super) fn compact_journal(&self) {
         let Some(journal) = self.journal.as_ref().filter(|journal| journal.is_long()) else { return };
+        // In the middle of a commit, names that were lost since it began stand nowhere else.
+        let Some(_in_place) = self.seals.in_place.try_write() else { return };
         // For writing: whatever makes a file clean or gives it a shadow holds this for reading.
         let _names = self.namespace.write();
         if let Err(e) = journal.rewrite(|| self.live_records()) {
@@ -324,5 +329,6 @@ fn why(reason: Reason) -> &'static str {
         Reason::Sealed => "sealed when it came to rest",
         Reason::Unsealed => "was sealed, and somebody writes to it",
         Reason::SessionBound => "on disk because memory held as much as can be written before the job or session ends",
+        Reason::Promoted => "a copy, because it is read again and again, or somebody walks towards it",
     }
 }

@@ -23,7 +23,7 @@ use super::sealed::Sealed;
 use super::{Error, Goal, MoveError, Result, Vfs};
 use crate::backend::zarr::{Batch, SealError, SealedId, Subject, Ticket};
 use crate::backend::{Access, Backend, ByteSource, Expected, Object, PublishError, Time, Times};
-use crate::config::{Originals, SealAs};
+use crate::config::Originals;
 use crate::model::{Attr, FileKind, RelPath, Tier, Timestamp};
 
 /// A file on its way into a store.
@@ -38,10 +38,8 @@ struct Sealing {
 type Moved = std::result::Result<(), MoveError>;
 
 impl Vfs {
-    /// Seals files together; their bytes leave memory. With [`Goal::Clean`] it is no failure if they cannot, because
-    /// the kernel holds them. Fails with `Refused` for those that
-    /// stay as they are.
-    pub(super) fn seal_batch(&self, inodes: &[Arc<Inode>], goal: Goal, reason: Reason, wait: bool) -> Vec<Moved> {
+    /// As [`Vfs::seal_batch`], in one commit.
+    pub(super) fn seal_together(&self, inodes: &[Arc<Inode>], goal: Goal, reason: Reason, wait: bool) -> Vec<Moved> {
         // More than one is locked: only ever by trying, unless it is alone.
         let guards: Vec<_> = match inodes {
             [one] if wait => vec![Some(one.moving.lock())],
@@ -51,6 +49,8 @@ impl Vfs {
         let batch = stores.begin();
         let mut begun =
             self.begin_all(inodes, &guards.iter().map(|guard| guard.is_some()).collect::<Vec<_>>(), &*batch);
+        // Until the files know of their records: whoever reads the stores in between would take them for files.
+        let in_place = begun.iter().any(|result| result.is_ok()).then(|| self.seals.in_place.read());
         for result in &mut begun {
             if let Ok(sealing) = result
                 && let Err(e) = self.still_unchanged(sealing)
@@ -62,8 +62,6 @@ impl Vfs {
         }
         // A commit waits for the disk; nothing is worth no wait.
         let any = begun.iter().any(|result| result.is_ok());
-        // Until the files know of their records: whoever reads the stores in between would take them for files.
-        let in_place = any.then(|| self.seals.in_place.read());
         let mut committed: HashMap<Ticket, _> = if any { batch.commit().into_iter().collect() } else { HashMap::new() };
         let settle = |result: std::result::Result<Sealing, MoveError>| {
             let sealing = result?;
@@ -77,7 +75,8 @@ impl Vfs {
         if wait {
             for ((inode, missed), result) in inodes.iter().zip(missed).zip(&mut results) {
                 if missed {
-                    *result = self.seal_batch(std::slice::from_ref(inode), goal, reason, true).pop().unwrap_or(Ok(()));
+                    *result =
+                        self.seal_together(std::slice::from_ref(inode), goal, reason, true).pop().unwrap_or(Ok(()));
                 }
             }
         }
@@ -178,7 +177,7 @@ impl Vfs {
             return Err(Error::Busy("it has several names on disk, of which not all are known").into());
         }
         let originals = self.originals(first);
-        let labels = self.router.decide(first).seal_as == SealAs::Labels;
+        let labels = self.labels_of(first);
         Ok(Subject {
             attr,
             xattrs: source.xattrs().all()?,
@@ -257,7 +256,7 @@ impl Vfs {
         }
         self.replace_record(inode, id, sealing.before.atime);
         if changed {
-            return Ok(());
+            return Ok(self.note_older_version(id, &sealing.before)?);
         }
         if inode.in_mirror() {
             self.seal_in_memory(inode, id, &sealing.source)?;
@@ -272,7 +271,7 @@ impl Vfs {
     }
 
     /// Notes which record holds a version of the file.
-    fn replace_record(&self, inode: &Arc<Inode>, id: SealedId, atime: Timestamp) {
+    pub(super) fn replace_record(&self, inode: &Arc<Inode>, id: SealedId, atime: Timestamp) {
         let mut content = inode.content.write();
         if let Some(old) = content.sealed.replace(Sealed::new(id, atime)) {
             if let Some(partial) = old.partial {

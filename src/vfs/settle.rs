@@ -97,6 +97,7 @@ impl Vfs {
         let mut due: Vec<Arc<Inode>> = self.inodes.residents();
         due.extend(self.seals.waiting.iter().map(|entry| entry.value().clone()));
         due.retain(|inode| !inode.is_absent() && self.is_rested(inode, now));
+        self.images_first(&mut due, |inode| inode);
         let mut sealed = 0;
         for batch in due.chunks(BATCH) {
             let results = self.seal_batch(batch, Goal::Clean, Reason::Sealed, false);
@@ -129,7 +130,7 @@ impl Vfs {
     /// Seals everything at and below `under` that waits on disk for it. `true` entries failed for want of room.
     pub(super) fn seal_waiting(&self, under: &RelPath) {
         self.seal_crossed(&AtomicBool::new(false));
-        let due: Vec<Arc<Inode>> = self
+        let mut due: Vec<Arc<Inode>> = self
             .seals
             .waiting
             .iter()
@@ -139,6 +140,7 @@ impl Vfs {
                 inode.is_below(under) && self.wants_seal(inode) && inode.opens.lock().writers == 0
             })
             .collect();
+        self.images_first(&mut due, |inode| inode);
         for batch in due.chunks(BATCH) {
             for (inode, result) in batch.iter().zip(self.seal_batch(batch, Goal::Clean, Reason::Sealed, true)) {
                 if let Err(e) = result {
@@ -180,6 +182,8 @@ impl Vfs {
         if deleted {
             let id = inode.content.write().sealed.take().map(|sealed| sealed.id);
             if let Some(id) = id {
+                // No directory is renamed under the removal: what is written to its store would make the old one again.
+                let _names = self.namespace.read();
                 self.remove_sealed(id);
             }
         } else if wrote && inode.place().tier == Tier::Disk {
@@ -311,6 +315,12 @@ impl Vfs {
     /// Whether a directory is one of our stores, which listings leave out.
     pub(super) fn is_hidden(&self, path: &RelPath, kind: FileKind) -> bool {
         kind == FileKind::Directory && !self.show_stores && self.within_store(path) == Within::Store
+    }
+
+    /// Whether a file is somebody else's in one of our stores: it goes to disk at once, where commits look at what others
+    /// noted.
+    pub(super) fn is_in_store(&self, path: &RelPath) -> bool {
+        self.within_store(path) != Within::Outside
     }
 
     pub(super) fn within_store(&self, path: &RelPath) -> Within {

@@ -21,7 +21,7 @@ impl Vfs {
             return Start::Disk(Reason::NoMemoryTier);
         }
         let decision = self.decide(path);
-        if decision.start != Tier::Memory {
+        if decision.start != Tier::Memory || self.is_in_store(path) {
             return Start::Disk(Reason::Rule);
         }
         if self.behind.is_over() && decision.durability != Durability::Scratch {

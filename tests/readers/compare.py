@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Opens OME-Zarr stores with every real reader and compares their pixels with those of the original files.
 
-    compare.py STORE --originals DIRECTORY [--maybe FILE]     a plate, from single-plane TIFFs under ImageXpress names
+    compare.py STORE --originals DIRECTORY [--maybe FILE]     a plate, from single-plane TIFFs under ImageXpress
+                                                            names, and their masks
     compare.py STORE… --manifest FILE                         other stores, from the files of tests/variants
 
 `--maybe` names a file with names (a line each) whose planes may be there or not: a store that was copied while it grew.
@@ -56,7 +57,8 @@ def comparison(options):
     maybe = options.maybe.read_text().splitlines() if options.maybe else []
     files = [file for file in options.originals.iterdir() if expected.position(file.name)]
     planes = expected.plate(files, [options.originals / name for name in maybe])
-    return lambda report: expected.plate_problems(options.stores[0], report, planes), len(planes)
+    labels = expected.labels(options.originals.iterdir())
+    return lambda report: expected.plate_problems(options.stores[0], report, planes, labels), len(planes) + len(labels)
 
 
 def main():

@@ -12,6 +12,8 @@ import tifffile
 
 # ImageXpress: PLATE_B03_s1_w2.tif
 NAME = re.compile(r"(?:.*?_)?([A-Z]{1,2})(\d{1,2})_s(\d+)_w(\d)\.tiff?$", re.IGNORECASE)
+# Labels of such an image: PLATE_B03_s1_w2_mask.tif.
+LABELS = re.compile(r"(?:.*?_)?([A-Z]{1,2})(\d{1,2})_s(\d+)_w1_(mask)\.tiff?$", re.IGNORECASE)
 # A reduced level is a mean or a choice of pixels: its mean is that of the plane, but for what falls off at the edges.
 LEVEL_MEAN = 0.05, 2.0
 
@@ -55,6 +57,16 @@ def plate(files, maybe=()):
     return planes
 
 
+def labels(files):
+    """{path of the label image: digest of its plane} from original files: fields are counted by number."""
+    matches = ((LABELS.match(pathlib.Path(file).name), file) for file in files)
+    return {
+        f"{match[1].upper()}/{int(match[2]):02}/{int(match[3]) - 1}/labels/{match[4]}": found.digest(tifffile.imread(file))
+        for match, file in matches
+        if match
+    }
+
+
 # ---- where the store says that a position is. What counts: the plane is where the metadata put it. Whether site 3 of a
 # plate without sites 1 and 2 is field "2" or "0" is the store's choice, made once for the whole store.
 
@@ -85,18 +97,37 @@ def layouts(planes):
 # ---- judging
 
 
-def plate_problems(store, report, planes):
+def plate_problems(store, report, planes, labelled=None):
     """What is wrong with a reader's report on a plate; empty when all is as it must be."""
     if "error" in report:
         return [f"it failed: {report['error']}"]
     if not report["images"]:
         return [] if report["validated"] else ["it found nothing"]
+    # Some readers do not look for labels.
+    below = {path: image for path, image in report["images"].items() if "/labels/" in path}
+    report = {**report, "images": {path: image for path, image in report["images"].items() if path not in below}}
+    problems = _labels(below, labelled or {}, report["images"]) if below else []
     wells = {
         well["path"]: (well["rowIndex"], well["columnIndex"])
         for well in found.ngff(found.attributes_from_files(store)(""))["plate"]["wells"]
     }
-    problems = _extents(report["images"]) + _views(report)
-    return problems + min((_placed(report, wells, layout) for layout in layouts(planes)), key=len)
+    problems += _extents(report["images"]) + _views(report)
+    with_labels = {path.rpartition("/labels/")[0].rpartition("/")[0] for path in labelled or {}}
+    return problems + min((_placed(report, wells, layout, with_labels) for layout in layouts(planes)), key=len)
+
+
+def _labels(found_labels, wanted, images):
+    """Each label image has the pixels of its file, and as many levels as its image, as large."""
+    problems = [f"{path} is not there" for path in wanted.keys() - found_labels.keys()]
+    problems += [f"{path} is there, and no original is" for path in found_labels.keys() - wanted.keys()]
+    for path in wanted.keys() & found_labels.keys():
+        levels, image = found_labels[path]["levels"], images[path.rpartition("/labels/")[0]]
+        if levels[0]["planes"]["t0c0z0"]["sha256"] != wanted[path] or len(levels[0]["planes"]) != 1:
+            problems.append(f"{path} has other pixels than the original")
+        sizes = [[level["shape"][-2:] for level in each] for each in (levels, image["levels"])]
+        if sizes[0] != sizes[1]:
+            problems.append(f"{path} has levels of {sizes[0]}, its image of {sizes[1]}")
+    return problems
 
 
 def _extents(images):
@@ -108,7 +139,7 @@ def _extents(images):
     ]
 
 
-def _placed(report, wells, layout):
+def _placed(report, wells, layout, labelled):
     problems, seen = [], set()
     for path, image in report["images"].items():
         well, _, field = path.rpartition("/")
@@ -118,8 +149,9 @@ def _placed(report, wells, layout):
         own = (*wells[well], field)
         planes = {where[3]: plane for where, plane in layout.items() if where[:3] == own}
         seen |= {(*wells[well], field, channel) for channel in planes}
-        # A field without a file may be there, empty, so that all wells have the same fields; a well may not.
-        if not any(where[:2] == wells[well] for where in layout):
+        # A field without a file may be there, empty, so that all wells have the same fields; a well may not, but for
+        # the labels of its images.
+        if not any(where[:2] == wells[well] for where in layout) and well not in labelled:
             problems.append(f"{path}: no original belongs to its well")
         problems += [f"{path}: {problem}" for problem in _image(image, planes)]
     for where, plane in layout.items():

@@ -9,15 +9,15 @@ import found
 from napari_ome_zarr._reader import napari_get_reader
 
 
-def layers(path):
-    """The image layers that napari would show."""
+def layers(path, kind="image"):
+    """The layers of this kind that napari would show."""
     # The plugin prints.
     with contextlib.redirect_stdout(sys.stderr):
         reader = napari_get_reader(str(path))
         if reader is None:
             raise TypeError(f"napari-ome-zarr does not take {path}")
         shown = reader(str(path)) if callable(reader) else reader
-        return [(data, meta) for data, meta, kind in shown if kind == "image"]
+        return [(data, meta) for data, meta, of_kind in shown if of_kind == kind]
 
 
 def pyramid(data):
@@ -37,10 +37,11 @@ def read(store):
     report = {"version": importlib.metadata.version("napari-ome-zarr"), "images": {}, "views": {}}
     axes = []
     for path, axes, _ in found.walk(attributes):
-        data, meta = next(iter(layers(store / path)))
+        data, meta = next(iter(layers(store / path, "labels" if "labels/" in path else "image")))
         report["images"][path] = found.image(axes, joined(axes, data, meta))
     plate = (found.ngff(attributes("")) or {}).get("plate")
     if plate:
+        axes = next(axes for path, axes, _ in found.walk(attributes) if "labels/" not in path)
         first = min(well["path"] for well in plate["wells"])
         field = found.ngff(attributes(first))["well"]["images"][0]["path"]
         data, meta = next(iter(layers(store)))

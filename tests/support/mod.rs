@@ -153,6 +153,7 @@ impl World {
             short_lived: self.setup.short_lived,
             stop_within: std::time::Duration::from_secs(20),
             unseal_in_part_from: self.setup.unseal_in_part_from,
+            on_read: Box::new(|_| {}),
             on_short: Box::new(|| {}),
         })
         .expect("the file system is built")

@@ -38,9 +38,28 @@ pub struct Shelf {
     behind_commit: Mutex<Hook>,
     files: Mutex<BTreeMap<u64, Kept>>,
     next: std::sync::atomic::AtomicU64,
+    /// Changes until the daemon is killed; 0: it is not.
+    lives: std::sync::atomic::AtomicU64,
 }
 
 impl Shelf {
+    /// The daemon is killed (it panics) when it has made `changes` further changes and begins another.
+    pub fn kill_behind(&self, changes: u64) {
+        self.lives.store(changes + 1, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// Nobody is killed any more; whether somebody was.
+    pub fn was_killed(&self) -> bool {
+        self.lives.swap(0, std::sync::atomic::Ordering::Relaxed) == 0
+    }
+
+    fn change(&self) {
+        use std::sync::atomic::Ordering::Relaxed;
+        if self.lives.fetch_update(Relaxed, Relaxed, |lives| lives.checked_sub(1)) == Ok(1) {
+            panic!("killed");
+        }
+    }
+
     /// The names of all sealed files, sorted.
     pub fn names(&self) -> Vec<String> {
         let files = self.files.lock();
@@ -190,7 +209,14 @@ impl Stores for ShelfStores {
 
     fn listing(&self, dir: &RelPath) -> io::Result<Vec<SealedEntry>> {
         let files = self.0.files.lock();
-        Ok(files.values().filter(|kept| kept.base == *dir).map(|kept| kept.entry.clone()).collect())
+        let mut listed: Vec<SealedEntry> =
+            files.values().filter(|kept| kept.base == *dir).map(|kept| kept.entry.clone()).collect();
+        // Of two that claim one name the newer has it.
+        for entry in &mut listed {
+            let newer = |name: &RelPath| files.range(entry.id.record + 1..).any(|(_, k)| k.entry.names.contains(name));
+            entry.names.retain(|name| !newer(name));
+        }
+        Ok(listed)
     }
 
     fn revision(&self, dir: &RelPath) -> io::Result<u64> {
@@ -207,6 +233,7 @@ impl Stores for ShelfStores {
     }
 
     fn update(&self, entry: &SealedEntry) -> io::Result<()> {
+        self.0.change();
         let mut files = self.0.files.lock();
         let kept = files.get_mut(&entry.id.record).ok_or(io::ErrorKind::NotFound)?;
         kept.entry = SealedEntry { found: kept.entry.found, ..entry.clone() };
@@ -214,11 +241,13 @@ impl Stores for ShelfStores {
     }
 
     fn remove(&self, id: SealedId) -> io::Result<()> {
+        self.0.change();
         self.0.files.lock().remove(&id.record);
         Ok(())
     }
 
     fn dir_renamed(&self, from: &RelPath, to: &RelPath) {
+        // Nothing on disk: stores stand in the directories that were renamed. Here it is done in any case.
         for kept in self.0.files.lock().values_mut() {
             let Some(base) = kept.base.below(from, to) else { continue };
             kept.base = base;

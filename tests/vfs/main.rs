@@ -1,11 +1,14 @@
 //! The file system without a mount: one behaviour a test.
 
 mod auto;
+mod labels;
 mod moves;
 mod names;
+mod promotion;
 mod restart;
 mod sealing;
 mod sealing_crash;
+mod sealing_kill;
 mod sealing_parts;
 #[path = "../support/mod.rs"]
 mod support;

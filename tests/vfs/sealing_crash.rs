@@ -147,7 +147,7 @@ fn a_plain_file_stays_beside_a_store_whose_chunk_was_lost_with_the_power() {
                 replaces: None,
                 originals: Originals::Replace,
                 found: Some(attr.identity()),
-                labels: false,
+                labels: None,
             };
             batch.add(subject, &npy().as_slice()).expect("is planned");
             batch.commit().remove(0).1.expect("is sealed");

@@ -45,14 +45,17 @@ class PlateChooser(Chooser):
     def _image(self):
         return self._created(self._new("f"), f"image {self._seed()} {self.random.choice(EDGES)}")
 
+    def _called(self, prefix, ending):
+        """A new name with an ending."""
+        name = super()._new(prefix)
+        return f"{name}{ending}" if name and f"{name}{ending}" not in self.tree.names else None
+
     def _other(self):
         """An image that belongs to no plate."""
-        name = super()._new("i")
-        return self._created(name and f"{name}.tif", f"image {self._seed()} {self.random.choice(EDGES)}")
+        return self._created(self._called("i", ".tif"), f"image {self._seed()} {self.random.choice(EDGES)}")
 
     def _table(self):
-        name = super()._new("n")
-        return self._created(name and f"{name}.npy", f"table {self._seed()} {self.random.choice(EDGES)}")
+        return self._created(self._called("n", ".npy"), f"table {self._seed()} {self.random.choice(EDGES)}")
 
     def _whole(self):
         """All of a file written again, in place."""

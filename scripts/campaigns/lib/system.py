@@ -150,6 +150,43 @@ class MemoryCgroup:
                 time.sleep(0.1)
 
 
+class SlowDisk:
+    """A cgroup v1 in which a device gives so many bytes a second; who enters meets it, and so does what he starts."""
+
+    ROOT = pathlib.Path("/sys/fs/cgroup/blkio")
+
+    def __init__(self, campaign, where, bytes_per_second):
+        need_root()
+        if not (self.ROOT / "blkio.throttle.read_bps_device").exists():
+            raise Skip("there is no cgroup v1 controller that throttles reads here")
+        self.device = next(m for m in mounts() if m.where == str(where)).device
+        self.folder = self.ROOT / f"scopefs-slow-{os.getpid()}"
+        self.folder.mkdir()
+        campaign.at_exit(self.remove)
+        (self.folder / "blkio.throttle.read_bps_device").write_text(f"{self.device} {bytes_per_second}")
+
+    def enter(self):
+        """Moves this process in; what it starts follows."""
+        (self.folder / "cgroup.procs").write_text(str(os.getpid()))
+
+    def leave(self):
+        (self.ROOT / "cgroup.procs").write_text(str(os.getpid()))
+
+    def read_bytes(self):
+        """Bytes that were read from the device so far, by anybody."""
+        return int((pathlib.Path("/sys/dev/block") / self.device / "stat").read_text().split()[2]) * 512
+
+    def remove(self):
+        for _ in range(50):
+            try:
+                self.folder.rmdir()
+                return
+            except OSError:
+                for pid in (self.folder / "cgroup.procs").read_text().split():
+                    (self.ROOT / "cgroup.procs").write_text(pid)
+                time.sleep(0.1)
+
+
 def open_fuse_device(campaign):
     """/dev/fuse as a distribution has it, open to everybody, for as long as the campaign runs."""
     device = "/dev/fuse"

@@ -121,9 +121,7 @@ impl Stores for Zarr {
                 listed
                     .names
                     .retain(|name| relative(&base, name).is_some_and(|name| state.by_name.get(&name) == Some(record)));
-                if !listed.names.is_empty() {
-                    all.push(listed);
-                }
+                all.push(listed);
             }
         }
         Ok(all)

@@ -68,8 +68,12 @@ impl<'z> Sealer<'z> {
         let name = subject.names.first().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
         let layout = view::layout(source)?;
         self.zarr.has_room(&layout)?;
-        let target = choose(name, &layout, &self.zarr.recogniser);
-        let labels = subject.labels;
+        let mut target = choose(name, &layout, &self.zarr.recogniser);
+        if subject.labels.is_some() && target.stems.len() > 1 {
+            // The plain name is for the images, should they come later.
+            target.stems.remove(0);
+        }
+        let labels = subject.labels.is_some();
         let Draft { held, names, mut plan, placed, standing } = self.draft(subject, &layout, &target)?;
         let file = name.split().map(|(_, file)| file.to_string_lossy().into_owned()).unwrap_or_default();
         plan.images.iter_mut().for_each(|image| image.labels = labels || are_labels(&file, image.dtype));
@@ -91,6 +95,9 @@ impl<'z> Sealer<'z> {
 
     /// Finds the store for a file and a place in it: the one that it has, if there is a version of it.
     fn draft(&self, subject: &Subject, layout: &Layout, target: &Target) -> Result<Draft, SealError> {
+        if let Some(draft) = super::labels::draft(self.zarr, subject, layout, target)? {
+            return Ok(draft);
+        }
         if let Some((standing, plan)) = Standing::image(self.zarr, target, subject, layout) {
             let held = Held { store: standing.store().clone(), claims: Vec::new() };
             let names = names_below(&held.store.base(), &subject.names)?;
@@ -109,12 +116,12 @@ impl<'z> Sealer<'z> {
 }
 
 /// Where a file goes.
-struct Draft {
-    held: Held,
-    names: Vec<RelPath>,
-    plan: Plan,
-    placed: Option<Placed>,
-    standing: Option<Standing>,
+pub(super) struct Draft {
+    pub held: Held,
+    pub names: Vec<RelPath>,
+    pub plan: Plan,
+    pub placed: Option<Placed>,
+    pub standing: Option<Standing>,
 }
 
 impl Batch for Sealer<'_> {
@@ -155,7 +162,7 @@ pub(super) fn no_space(e: SealError) -> SealError {
 }
 
 /// All names relative to the store's base, where they have to be.
-fn names_below(base: &RelPath, names: &[RelPath]) -> Result<Vec<RelPath>, SealError> {
+pub(super) fn names_below(base: &RelPath, names: &[RelPath]) -> Result<Vec<RelPath>, SealError> {
     let inside = |name: &RelPath| {
         relative(base, name).ok_or_else(|| {
             Refusal::Unsupported(format!("its name {name} lies outside of {base}, where its store would be")).into()
@@ -189,14 +196,14 @@ fn plan_in_plate(
     if let ChannelKey::Name(name) = &recognised.position.channel {
         plate.name_channel(placed.plane.channel, name);
     }
-    let plan =
-        Plan::in_plate(layout, placed, plate.extents()).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
+    let plan = Plan::in_plate(layout, placed, placed.path(), plate.extents())
+        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
     claim(&mut state, held, layout, &plan, (subject, names))?;
     Ok((plan, placed))
 }
 
 /// Claims the planes of a file, if nobody has them but the file that it replaces.
-fn claim(
+pub(super) fn claim(
     state: &mut State,
     held: &mut Held,
     layout: &Layout,

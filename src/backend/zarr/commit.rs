@@ -53,7 +53,9 @@ pub(super) fn commit(zarr: &Zarr, planned: Vec<(Ticket, Planned)>) -> Vec<Answer
         stores.insert(store.id, store);
     }
     let begun = zarr.ground.files.sync_all();
-    let note = begun.and_then(|()| due::note(&zarr.ground, stores.values().map(|store| store.place())));
+    let groups = |store: &Store| groups_of(files.get(&store.id).into_iter().flatten());
+    let changed = stores.values().map(|store| (store.place(), groups(store)));
+    let note = begun.and_then(|()| due::note(&zarr.ground, changed));
     let note = match note {
         Ok(note) => note,
         Err(e) => {
@@ -84,6 +86,15 @@ pub(super) fn commit(zarr: &Zarr, planned: Vec<(Ticket, Planned)>) -> Vec<Answer
     }
     answers.sort_by_key(|(ticket, _)| *ticket);
     answers
+}
+
+/// Groups of the images that files go to.
+fn groups_of<'a>(files: impl Iterator<Item = &'a (Ticket, Planned)>) -> Vec<String> {
+    let mut groups: Vec<String> =
+        files.flat_map(|(_, planned)| planned.plan.images.iter().map(|image| image.path.clone())).collect();
+    groups.sort_unstable();
+    groups.dedup();
+    groups
 }
 
 /// What was in another page or store goes only now that its successor is in place.
@@ -237,7 +248,7 @@ fn commit_owner(
                 return;
             }
         };
-        if fits.is_empty() && page.is_free() {
+        if fits.is_empty() && page.is_vacant() {
             // It is too long even for a page of its own.
             let going = left.remove(0);
             take_away(store, &going.planned);
@@ -302,7 +313,7 @@ fn fill(
     reshard: &mut Option<Reshard<'_>>,
 ) -> io::Result<(Page, Vec<Going>)> {
     let mut page = state.pages.read(&store.ground, place, store.version, number)?;
-    if page.is_free() || page.owner.is_none() {
+    if page.is_vacant() || page.owner.is_none() {
         page.owner = Some(owner.to_owned());
     }
     page.dues.clear();

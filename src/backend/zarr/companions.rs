@@ -65,7 +65,7 @@ pub(super) fn drop_unused(store: &Store, state: &mut State) -> io::Result<()> {
 /// Makes fields without planes.
 fn put(store: &Store, state: &mut State, fields: &Fields) -> io::Result<()> {
     let Some(plate) = state.marker.plate.clone().filter(|_| !fields.is_empty()) else { return Ok(()) };
-    store.put_fields_arrays(&plate, fields.keys(), state.images.keys().next().map(String::as_str))?;
+    store.put_fields_arrays(&plate, fields.keys(), state.images.keys())?;
     for (path, well) in fields {
         store.put_field(&plate, path)?;
         state.images.insert(path.clone(), 0);

@@ -30,6 +30,20 @@ pub(super) fn edit_group(
     if before.as_ref() == Some(&after) { Ok(()) } else { ground.files.put(&path, &after, false) }
 }
 
+/// What a group says of an image is taken out of its document; others' attributes stay.
+pub(super) fn forget_image(ground: &Ground, group: &RelPath, version: Ngff) -> io::Result<()> {
+    let path = below(group, Document::file_name(version));
+    let Some(before) = ground.document(&path)? else { return Ok(()) };
+    let mut document = Document::parse(version, Some(&before))?;
+    let ome = document.ome();
+    ["multiscales", "omero"].iter().for_each(|key| drop(ome.remove(*key)));
+    if document.is_dispensable() {
+        return ground.files.tree().unlink(&path);
+    }
+    let after = document.to_bytes();
+    if before == after { Ok(()) } else { ground.files.put(&path, &after, false) }
+}
+
 /// The document that a group has for certain.
 pub(super) fn document_of(version: Ngff, group: &RelPath) -> RelPath {
     below(group, if version == Ngff::V04 { ".zgroup" } else { "zarr.json" })

@@ -1,7 +1,10 @@
 //! What a run that was killed left in the staging directory.
 //!
-//! Before a commit writes a page it notes, in the staging directory, the stores that it changes. Whoever comes next opens
-//! those stores, which makes the renames that are due in them, and only then throws away what is left.
+//! Before a commit writes a page it notes, in the staging directory, the stores that it changes and the groups in them;
+//! before the last file of a group leaves, its store is noted. Whoever comes next opens those stores, which makes the
+//! renames that are due in them, takes away what no record uses, and only then throws away what is left.
+//!
+//! A note is the places of stores, each followed by a zero byte; a store is followed by its groups, which begin with `/`.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -20,25 +23,42 @@ const NOTE_MOST: usize = 16 << 20;
 /// Files of a store that hold nothing of anybody's.
 const DOCUMENTS: [&str; 6] = [".zgroup", ".zattrs", ".zarray", "zarr.json", "README.txt", "restore.py"];
 
-/// A note that a commit is under way.
+/// A note that stores are being changed.
 pub(super) struct Note {
     ground: Arc<Ground>,
     name: OsString,
 }
 
-/// Notes, durably, that the stores at `places` are being changed.
-pub(super) fn note(ground: &Arc<Ground>, places: impl Iterator<Item = RelPath>) -> io::Result<Note> {
+/// Notes, durably, that `stores` (where each stands, and groups that may be made in it) are being changed.
+pub(super) fn note(ground: &Arc<Ground>, stores: impl Iterator<Item = (RelPath, Vec<String>)>) -> io::Result<Note> {
     let mut text = Vec::new();
-    for place in places {
+    for (place, groups) in stores {
         text.extend_from_slice(place.as_bytes());
         // No path has one.
         text.push(0);
+        for group in groups {
+            text.push(b'/');
+            text.extend_from_slice(group.as_bytes());
+            text.push(0);
+        }
     }
     let name = ground.files.note(NOTE, &text)?;
     Ok(Note { ground: ground.clone(), name })
 }
 
+impl std::fmt::Debug for Note {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Note").field(&self.name).finish()
+    }
+}
+
 impl Note {
+    /// Notes groups of the last store, for whoever comes after a kill.
+    pub fn add(&self, groups: &[String]) -> io::Result<()> {
+        let text: Vec<u8> = groups.iter().flat_map(|group| [b"/", group.as_bytes(), &[0]].concat()).collect();
+        self.ground.files.append_left(&self.name, &text)
+    }
+
     /// All that was due has been done.
     pub fn done(self) {
         if let Err(e) = self.ground.files.drop_left(&self.name) {
@@ -51,11 +71,9 @@ impl Note {
 pub(super) fn finish_left(ground: &Arc<Ground>) -> io::Result<()> {
     let left = ground.files.left()?;
     for name in left.iter().filter(|name| name.as_bytes().starts_with(NOTE.as_bytes())) {
-        let text = ground.files.read_left(name, NOTE_MOST)?;
-        for place in text.split(|&byte| byte == 0).filter(|place| !place.is_empty()) {
-            let Some(place) = RelPath::from_bytes(place) else { continue };
+        for (place, groups) in parse(&ground.files.read_left(name, NOTE_MOST)?) {
             match Store::open(ground, &place) {
-                Ok(Some(store)) => super::repair::repair(&store)?,
+                Ok(Some(store)) => super::repair::repair(&store, &groups)?,
                 Ok(None) => drop_half(ground, &place)?,
                 // Nothing is thrown away that the store may still need.
                 Err(e) => return Err(e),
@@ -70,6 +88,18 @@ pub(super) fn finish_left(ground: &Arc<Ground>) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The stores of a note, and groups in each.
+fn parse(text: &[u8]) -> Vec<(RelPath, Vec<String>)> {
+    let mut stores: Vec<(RelPath, Vec<String>)> = Vec::new();
+    for field in text.split(|&byte| byte == 0).filter(|field| !field.is_empty()) {
+        match (field.strip_prefix(b"/"), stores.last_mut()) {
+            (Some(group), Some((_, groups))) => groups.extend(std::str::from_utf8(group).map(str::to_owned)),
+            _ => stores.extend(RelPath::from_bytes(field).map(|place| (place, Vec::new()))),
+        }
+    }
+    stores
 }
 
 /// Takes away what is left of a store that was being made or removed, and has no marker: documents and directories. What

@@ -162,6 +162,13 @@ impl Files {
         Ok(Object::new(sys::openat(&*self.staging, name, flags, Mode::empty())?, false))
     }
 
+    /// Writes at the end of a file in the staging directory.
+    pub fn append_left(&self, name: &OsStr, bytes: &[u8]) -> io::Result<()> {
+        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let object = Object::new(sys::openat(&*self.staging, name, flags, Mode::empty())?, true);
+        object.write_all_at(bytes, object.size()?)
+    }
+
     /// Whether a file that an earlier run left is still there.
     pub fn is_left(&self, name: &OsStr) -> io::Result<bool> {
         match sys::statat(&*self.staging, name, AtFlags::SYMLINK_NOFOLLOW) {

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use super::batch::Planned;
-use super::companions;
+use super::marker::PlateMarker;
 use super::ngff::{ChannelDisplay, Extents};
 use super::plan::ImagePlan;
 use super::store::{State, Store};
 use super::stores::Ticket;
+use super::{companions, labels};
 use crate::plate::WellPosition;
 
 /// Makes fields, wells and plate for the files. All fields have the same extents: where they grow, the arrays of all
@@ -16,23 +17,7 @@ use crate::plate::WellPosition;
 pub(super) fn prepare_plate(store: &Store, state: &mut State, files: &[(Ticket, Planned)]) -> io::Result<()> {
     let Some(before) = state.marker.plate.clone() else { return Err(io::ErrorKind::InvalidData.into()) };
     let mut plate = before.clone();
-    let mut fresh: BTreeMap<String, WellPosition> = BTreeMap::new();
-    let mut needed = before.extents();
-    for (_, planned) in files {
-        let (Some(placed), Some(image)) = (planned.placed, planned.plan.images.first()) else { continue };
-        needed = union(needed, image.extents);
-        plate.hold(placed.well);
-        plate.learn_calibration(&image.calibration);
-        for (channel, said) in (placed.plane.channel..).zip(&image.channels) {
-            said.name.iter().for_each(|name| plate.name_channel(channel, name));
-        }
-        for (channel, window) in planned.sealed.windows.of(0) {
-            state.windows_moved |= plate.shown(channel).is_some_and(|shown| shown.widen(window));
-        }
-        if !state.images.contains_key(&image.path) {
-            fresh.insert(image.path.clone(), placed.well);
-        }
-    }
+    let (needed, mut fresh) = take_up(&mut plate, state, files);
     let first = state.images.is_empty();
     if !fresh.is_empty() {
         fresh.extend(companions::lacking(state, &fresh));
@@ -44,14 +29,20 @@ pub(super) fn prepare_plate(store: &Store, state: &mut State, files: &[(Ticket, 
     plate.set_extents(if first { needed } else { in_doublings(before.extents(), needed) });
     let grown = !first && plate.extents() != before.extents();
     let larger = (plate.rows, plate.columns) != (before.rows, before.columns);
-    let told = grown || first || larger || plate.channel_names != before.channel_names || plate.times != before.times;
+    let told = grown
+        || first
+        || larger
+        || state.labels_new
+        || plate.channel_names != before.channel_names
+        || plate.times != before.times;
     state.marker.plate = Some(plate.clone());
     if grown {
-        store.put_fields_arrays(&plate, state.images.keys(), None)?;
+        store.put_fields_arrays(&plate, state.images.keys(), std::iter::empty())?;
     }
-    store.put_fields_arrays(&plate, fresh.keys(), state.images.keys().next().map(String::as_str))?;
+    store.put_fields_arrays(&plate, fresh.keys(), state.images.keys())?;
     if told {
         store.put_marker(state)?;
+        state.labels_new = false;
     }
     if grown {
         state.images.keys().try_for_each(|path| store.put_field(&plate, path))?;
@@ -61,6 +52,40 @@ pub(super) fn prepare_plate(store: &Store, state: &mut State, files: &[(Ticket, 
     let wells: BTreeSet<_> = fresh.values().copied().collect();
     wells.into_iter().try_for_each(|well| store.put_well(state, well))?;
     if fresh.is_empty() && !larger { Ok(()) } else { store.put_root(state) }
+}
+
+/// Takes over what the files say of their plate: the extents that it needs, and groups that are not there yet.
+fn take_up(
+    plate: &mut PlateMarker,
+    state: &mut State,
+    files: &[(Ticket, Planned)],
+) -> (Extents, BTreeMap<String, WellPosition>) {
+    let (mut needed, mut fresh) = (plate.extents(), BTreeMap::new());
+    for (_, planned) in files {
+        let (Some(placed), Some(image)) = (planned.placed, planned.plan.images.first()) else { continue };
+        needed = union(needed, image.extents);
+        plate.hold(placed.well);
+        if labels::parse(&image.path).is_none() {
+            state.windows_moved |= learn(plate, planned, image, placed.plane.channel);
+        } else if !state.images.contains_key(&placed.path()) {
+            // Labels need the group of their image, whether it has planes yet or not.
+            fresh.insert(placed.path(), placed.well);
+        }
+        if !state.images.contains_key(&image.path) {
+            fresh.insert(image.path.clone(), placed.well);
+        }
+    }
+    (needed, fresh)
+}
+
+/// Takes over what an image says of its plate; whether display windows changed.
+fn learn(plate: &mut PlateMarker, planned: &Planned, image: &ImagePlan, first: u64) -> bool {
+    plate.learn_calibration(&image.calibration);
+    for (channel, said) in (first..).zip(&image.channels) {
+        said.name.iter().for_each(|name| plate.name_channel(channel, name));
+    }
+    let widened = |(channel, window)| plate.shown(channel).is_some_and(|shown| shown.widen(window));
+    planned.sealed.windows.of(0).map(widened).fold(false, |any, widened| any | widened)
 }
 
 /// Makes the images of files that belong to no plate.
@@ -85,7 +110,7 @@ pub(super) fn trim_images(store: &Store, images: &[ImagePlan]) -> io::Result<()>
 }
 
 fn displays(planned: &Planned, number: usize, image: &ImagePlan) -> Vec<ChannelDisplay> {
-    let count = (image.extents.channels * image.samples).min(4096) as usize;
+    let count = (image.extents.channels.unwrap_or(1) * image.samples).min(4096) as usize;
     let mut shown = vec![ChannelDisplay::default(); count];
     for (display, said) in shown.iter_mut().zip(&image.channels).filter(|_| image.samples == 1) {
         (display.name, display.colour) = (said.name.clone(), said.colour);
@@ -100,7 +125,7 @@ fn displays(planned: &Planned, number: usize, image: &ImagePlan) -> Vec<ChannelD
 
 fn union(a: Extents, b: Extents) -> Extents {
     let larger = |a: Option<u64>, b: Option<u64>| a.map(|a| a.max(b.unwrap_or(1)));
-    Extents { time: larger(a.time, b.time), channels: a.channels.max(b.channels), depth: larger(a.depth, b.depth) }
+    Extents { time: larger(a.time, b.time), channels: larger(a.channels, b.channels), depth: larger(a.depth, b.depth) }
 }
 
 /// Time grows in doublings: a series that is written a time point at a time would rewrite every array each time.

@@ -12,6 +12,7 @@ use std::io;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::labels::LabelSet;
 use super::ngff::{ChannelDisplay, Extents, Window};
 use super::sample::{named_dtype, numpy_name};
 use crate::plate::PlateKey;
@@ -105,6 +106,9 @@ pub(super) struct PlateMarker {
     pub step_t: Option<f64>,
     #[serde(default)]
     pub display: Vec<Shown>,
+    /// Labels that fields have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<LabelSet>,
 }
 
 /// How a channel of a plate is shown.
@@ -205,17 +209,19 @@ impl PlateMarker {
             step_z: None,
             step_t: None,
             display: Vec::new(),
+            labels: Vec::new(),
         }
     }
 
     /// Extents of every field's arrays.
     pub fn extents(&self) -> Extents {
-        Extents { time: self.extent_t, channels: self.extent_c, depth: self.extent_z }
+        Extents { time: self.extent_t, channels: Some(self.extent_c), depth: self.extent_z }
     }
 
     /// Sets the extents.
     pub fn set_extents(&mut self, extents: Extents) {
-        (self.extent_t, self.extent_c, self.extent_z) = (extents.time, extents.channels, extents.depth);
+        (self.extent_t, self.extent_z) = (extents.time, extents.depth);
+        self.extent_c = extents.channels.unwrap_or(1);
     }
 
     /// Physical sizes.

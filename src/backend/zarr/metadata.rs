@@ -1,16 +1,16 @@
 //! What readers need to find their way: arrays, images, wells, plate; made in this order, removed in reverse.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::sync::atomic::Ordering;
 
 use super::array::ArraySpec;
-use super::documents::{at_least_as_declared, edit_group, put_array, put_array_like};
+use super::documents::{at_least_as_declared, edit_group, forget_image, put_array, put_array_like};
 use super::ground::{below, zarr_version};
 use super::marker::{Kind, PlateMarker};
 use super::ngff::{
-    ChannelDisplay, ImageDescription, Level, PlateDescription, describe_collection, describe_image, describe_plate,
-    describe_series, describe_well,
+    ChannelDisplay, ImageDescription, Level, PlateDescription, describe_collection, describe_image, describe_labels,
+    describe_plate, describe_series, describe_well,
 };
 use super::numbering::{parse_field, well_path};
 use super::pages::bytes_spec;
@@ -19,6 +19,9 @@ use super::store::{OWN, State, Store};
 use super::table::LITERALS;
 use crate::model::RelPath;
 use crate::plate::WellPosition;
+
+/// So many images are looked at for arrays that may say the same as those that are made.
+const LOOKED_AT: usize = 64;
 
 /// Group of a collection that lists its images.
 pub(super) const SERIES: &str = "OME";
@@ -100,31 +103,45 @@ impl Store {
             channels,
             labels: image.labels,
         };
+        let labels = super::labels::parse(&image.path).map(|(_, name)| name);
         edit_group(&self.ground, (&place, &below(&place, &image.path)), self.version, |document| {
-            describe_image(document.ome(), &description, self.version);
+            match labels {
+                Some(name) => {
+                    describe_labels(document.ome(), &ImageDescription { name, ..description }, self.version);
+                }
+                None => describe_image(document.ome(), &description, self.version),
+            }
             Ok(())
-        })
+        })?;
+        self.list_labels(&image.path)
     }
 
-    /// Writes what a field of a plate says.
+    /// Writes what a field of a plate says, or labels of a field.
     pub fn put_field(&self, plate: &PlateMarker, path: &str) -> io::Result<()> {
         let image = ImagePlan::of_plate(plate, path).ok_or(io::ErrorKind::InvalidData)?;
         self.put_image(&image, path, &plate.channels())
     }
 
-    /// Makes the arrays of fields of a plate, or brings them to the plate's extents.
+    /// Makes the arrays of fields of a plate, and of their labels, or brings them to the plate's extents. `known` are
+    /// images that are there already.
     pub fn put_fields_arrays<'p>(
         &self,
         plate: &PlateMarker,
         paths: impl Iterator<Item = &'p String>,
-        like: Option<&str>,
+        known: impl Iterator<Item = &'p String>,
     ) -> io::Result<()> {
-        let mut like = like.map(str::to_owned);
+        let name = |path: &str| super::labels::parse(path).map(|(_, name)| name.to_owned());
+        // Where inodes are to be few, arrays that say the same are one file with many names.
+        let shared = plate.shard.is_some();
+        let mut like: HashMap<Option<String>, String> = HashMap::new();
+        for path in known.take(if shared { LOOKED_AT } else { 0 }) {
+            like.entry(name(path)).or_insert_with(|| path.clone());
+        }
         for path in paths {
             let image = ImagePlan::of_plate(plate, path).ok_or(io::ErrorKind::InvalidData)?;
-            // Where inodes are to be few, arrays that say the same are one file with many names.
-            self.put_arrays_like(&image, false, like.as_deref().filter(|_| plate.shard.is_some()))?;
-            like.get_or_insert_with(|| path.clone());
+            let name = name(path);
+            self.put_arrays_like(&image, false, like.get(&name).map(String::as_str).filter(|_| shared))?;
+            like.entry(name).or_insert_with(|| path.clone());
         }
         Ok(())
     }
@@ -188,6 +205,8 @@ impl Store {
     /// The files that make up an image's group and its arrays, and are ours.
     pub fn drop_image(&self, path: &str, levels: u64) -> io::Result<()> {
         let place = self.place();
+        // Without arrays it is no image: said before they go.
+        forget_image(&self.ground, &below(&place, path), self.version)?;
         for level in (0..levels).rev() {
             let array = if path.is_empty() { level.to_string() } else { format!("{path}/{level}") };
             self.drop_documents(&place, &below(&place, &array))?;

@@ -18,6 +18,8 @@ mod estimate;
 pub mod files;
 mod ground;
 mod grow;
+mod labels;
+mod left;
 mod level;
 mod marker;
 mod metadata;
@@ -54,4 +56,6 @@ mod within;
 
 pub use backend::Zarr;
 pub use estimate::compressed_size;
-pub use stores::{Batch, SealError, SealedEntry, SealedId, StoreFigures, StoredAt, Stores, Subject, Ticket, Within};
+pub use stores::{
+    Batch, LabelsOf, SealError, SealedEntry, SealedId, StoreFigures, StoredAt, Stores, Subject, Ticket, Within,
+};

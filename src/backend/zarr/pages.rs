@@ -1,6 +1,6 @@
 //! The pages of a store on disk: which there are, whose they are, and which record is in which.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 
 use super::array::{ArraySpec, ChunkArray};
@@ -30,6 +30,8 @@ pub(super) struct Pages {
     /// Pages that the array's metadata declares.
     extent: u64,
     sequence: u64,
+    /// Some pages could not be read: there may be records in them.
+    pub unread: bool,
 }
 
 impl Pages {
@@ -57,12 +59,14 @@ impl Pages {
                 Err(e) => {
                     // Its files are lost to sight, the others are not; and it is not ours to write over.
                     tracing::error!("{e}; run scopefs check");
+                    pages.unread = true;
                     continue;
                 }
             };
             pages.sequence = pages.sequence.max(page.sequence);
-            if page.is_free() {
+            if page.is_vacant() {
                 pages.free.insert(number);
+                each(number, &page);
                 continue;
             }
             pages.owners.entry(page.owner.clone().unwrap_or_default()).or_default().push(number);
@@ -114,6 +118,18 @@ impl Pages {
         self.home.get(&record.0).copied()
     }
 
+    /// Copies of records that were left in their page when another took them, and the pages; [`Pages::home`] is that
+    /// other.
+    pub fn left_behind(&self) -> BTreeMap<u64, Vec<RecordId>> {
+        let mut left: BTreeMap<u64, Vec<RecordId>> = BTreeMap::new();
+        for (number, records) in &self.content {
+            for record in records.iter().filter(|record| self.home.get(record) != Some(number)) {
+                left.entry(*number).or_default().push(RecordId(*record));
+            }
+        }
+        left
+    }
+
     /// The page that `owner` fills, or a new one.
     pub fn filling(&self, owner: &str) -> u64 {
         self.owners.get(owner).and_then(|pages| pages.last().copied()).unwrap_or_else(|| self.unused())
@@ -134,7 +150,7 @@ impl Pages {
         }
         self.home.extend(records.into_iter().map(|id| (id, number)));
         let owner = page.owner.clone().unwrap_or_default();
-        if page.is_free() {
+        if page.is_vacant() {
             self.free.insert(number);
             self.owners.values_mut().for_each(|pages| pages.retain(|other| *other != number));
             return;

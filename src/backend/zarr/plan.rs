@@ -106,9 +106,17 @@ impl ArrayPlan {
 }
 
 impl ImagePlan {
-    /// Any field of a plate.
+    /// Any field of a plate, or labels of a field.
     pub fn of_plate(plate: &PlateMarker, path: &str) -> Option<ImagePlan> {
-        let shape = plate.shape()?;
+        let mut shape = plate.shape()?;
+        let mut extents = plate.extents();
+        let mut labels = are_labels(&plate.suffix, shape.dtype) || are_labels(&plate.prefix, shape.dtype);
+        if let Some((_, name)) = super::labels::parse(path) {
+            let set = plate.labels_named(name)?;
+            (shape.dtype, shape.chunk, shape.samples) = (set.dtype()?, set.chunk(), 1);
+            // Labels are as the image is along all other axes; a viewer lays them over each of its channels.
+            (extents.channels, labels) = (None, true);
+        }
         let [height, width] = [shape.height, shape.width];
         let full = LevelPlan { name: 0, height, width, chunk: shape.chunk, level: Level::FULL, made_from: None };
         let mut levels = vec![full];
@@ -118,13 +126,13 @@ impl ImagePlan {
         Some(ImagePlan {
             path: path.to_owned(),
             name: None,
-            extents: plate.extents(),
+            extents,
             samples: shape.samples,
             dtype: shape.dtype,
             levels,
             calibration: plate.calibration(),
             channels: Vec::new(),
-            labels: are_labels(&plate.suffix, shape.dtype) || are_labels(&plate.prefix, shape.dtype),
+            labels,
             shard: plate.shard,
         })
     }
@@ -146,16 +154,27 @@ impl ImagePlan {
 }
 
 impl Plan {
-    /// A file that is part of a plate: its planes are those of one field. `extents` tells which axes the plate has.
-    pub fn in_plate(layout: &Layout, placed: Placed, extents: Extents) -> Option<Plan> {
+    /// A file that is part of a plate: its planes are those of one field, or of the labels of one, whose group is at
+    /// `path`. `extents` tells which axes the plate has.
+    pub fn in_plate(layout: &Layout, placed: Placed, path: String, extents: Extents) -> Option<Plan> {
         let array = layout.arrays.first()?;
         let axes = image_axes(layout, 0, array.planes);
         let part = ArrayPlan { image: 0, level: 0, axes, origin: placed.plane, extents };
-        let mut image = image_of(layout, 0, array, placed.path(), extents);
+        let mut image = image_of(layout, 0, array, path, extents);
         image.extents = (0..array.planes).fold(extents, |extents, plane| extents.reaching(part.plane(plane)));
         if let Some(factor) = overview_factor(array.height, array.width) {
             image.levels.push(made_level(&image.levels, 1, 0, factor)?);
         }
+        Some(Plan { images: vec![image], arrays: vec![part] })
+    }
+
+    /// A file that holds the labels of an image with these extents and sizes; their group is at `path`.
+    pub fn of_labels(layout: &Layout, path: String, extents: Extents, calibration: Calibration) -> Option<Plan> {
+        let array = layout.arrays.first()?;
+        let axes = image_axes(layout, 0, array.planes);
+        let part = ArrayPlan { image: 0, level: 0, axes, origin: PlaneAt::default(), extents };
+        let mut image = ImagePlan { calibration, labels: true, ..image_of(layout, 0, array, path, extents) };
+        complete_pyramid(&mut image);
         Some(Plan { images: vec![image], arrays: vec![part] })
     }
 
@@ -279,7 +298,7 @@ fn complete_pyramid(image: &mut ImagePlan) {
 
 fn extents_of(axes: &[(Axis, u64)]) -> Extents {
     let extent = |wanted| axes.iter().find(|(axis, _)| *axis == wanted).map(|(_, extent)| *extent);
-    Extents { time: extent(Axis::Time), channels: extent(Axis::Channel).unwrap_or(1), depth: extent(Axis::Depth) }
+    Extents { time: extent(Axis::Time), channels: Some(extent(Axis::Channel).unwrap_or(1)), depth: extent(Axis::Depth) }
 }
 
 #[cfg(test)]
@@ -336,12 +355,13 @@ mod tests {
 
     #[test]
     fn a_plane_of_a_plate_has_one_overview() {
-        let plate = Extents { time: None, channels: 1, depth: None };
+        let plate = Extents { time: None, channels: Some(1), depth: None };
         let plane = PlaneAt { time: 0, channel: 2, depth: 0 };
         let placed = Placed { well: crate::plate::WellPosition { row: 1, column: 2 }, field: 1, plane };
-        let plan = Plan::in_plate(&layout(vec![array(1, 1080, Role::Full(0))], &[]), placed, plate).unwrap();
+        let plan =
+            Plan::in_plate(&layout(vec![array(1, 1080, Role::Full(0))], &[]), placed, placed.path(), plate).unwrap();
         assert_eq!(plan.images[0].path, "B/03/1");
-        assert_eq!(plan.images[0].extents.channels, 3);
+        assert_eq!(plan.images[0].extents.channels, Some(3));
         assert_eq!(plan.images[0].levels[1].height, 270);
         assert_eq!(plan.images[0].levels[1].made_from, Some((0, 4)));
         assert_eq!(plan.arrays[0].chunk(ChunkIndex { array: 0, plane: 0, row: 0, column: 0 }), [2, 0, 0]);

@@ -109,6 +109,23 @@ impl Registry {
         Some(store)
     }
 
+    /// The store in `dir`, planned ones too, that `rank` ranks lowest, with a file reserved in it and what `rank` found.
+    pub fn reserve_best<T>(
+        &self,
+        dir: &RelPath,
+        rank: impl Fn(&Store) -> Option<(usize, T)>,
+    ) -> io::Result<Option<(Arc<Store>, T)>> {
+        let ranked =
+            self.list(dir)?.into_iter().filter_map(|store| rank(&store).map(|(rank, found)| (rank, store, found)));
+        let Some((_, store, found)) = ranked.min_by_key(|(rank, ..)| *rank) else { return Ok(None) };
+        let _dirs = self.dirs.lock();
+        if store.is_gone() {
+            return Ok(None);
+        }
+        store.reserved.fetch_add(1, Ordering::AcqRel);
+        Ok(Some((store, found)))
+    }
+
     /// Forgets a store that is not on disk and that nobody plans a file for.
     pub fn forget_unused(&self, store: &Arc<Store>) {
         let mut dirs = self.dirs.lock();
@@ -126,11 +143,19 @@ impl Registry {
         let mut dirs = self.dirs.lock();
         self.ground.files.tree().forget_dirs();
         for store in self.all() {
-            let mut place = store.place.write();
-            if let Some(rest) = super::store::relative(from, &place) {
-                *place = super::store::whole(to, &rest);
-            } else if *place == *from {
-                *place = to.clone();
+            let moved = {
+                let mut place = store.place.write();
+                let before = place.clone();
+                if let Some(rest) = super::store::relative(from, &place) {
+                    *place = super::store::whole(to, &rest);
+                } else if *place == *from {
+                    *place = to.clone();
+                }
+                *place != before
+            };
+            if moved {
+                // It names the old place; nothing is leaving while directories are renamed.
+                store.state.lock().has_left();
             }
         }
         // The next look finds each store at its new place, by its id.

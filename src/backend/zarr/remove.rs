@@ -12,7 +12,7 @@ use super::numbering::{parse_field, well_path};
 use super::reshard::{Reshard, StagedShard};
 use super::standing::files_of;
 use super::store::{Claim, OWN, State, Store, hash};
-use super::table::{Due, Page, RecordId};
+use super::table::{Due, LITERALS, Page, RecordId, TABLES};
 use crate::config::Ngff;
 
 /// Levels that an image can have.
@@ -23,6 +23,7 @@ pub(super) fn remove_record(store: &Arc<Store>, id: RecordId) -> io::Result<()> 
     let mut state = store.state.lock();
     let number = state.pages.home(id).ok_or(io::ErrorKind::NotFound)?;
     let place = store.place();
+    announce(store, &mut state, id);
     let mut page = state.pages.read(&store.ground, &place, store.version, number)?;
     let paths = paths_of(store, &page, id);
     let own: Vec<String> = paths.into_iter().filter(|path| is_own(&state, path, id)).collect();
@@ -34,10 +35,6 @@ pub(super) fn remove_record(store: &Arc<Store>, id: RecordId) -> io::Result<()> 
         page.dues.clear();
     }
     let (ground, version) = (store.ground.clone(), store.version);
-    if page.records().next().is_none() {
-        // A page of nothing but dues would not be free.
-        page.dues.clear();
-    }
     state.pages.write(&ground, &place, version, number, &mut page)?;
     ground.reached("removed")?;
     own.iter().for_each(|path| drop(state.claims.remove(&hash(path))));
@@ -46,10 +43,37 @@ pub(super) fn remove_record(store: &Arc<Store>, id: RecordId) -> io::Result<()> 
     for path in own.iter().filter(|path| is_file(store, path)) {
         ground.files.remove(&below(&place, path), &place)?;
     }
+    super::update::give_way(store, &mut state, id)?;
+    ground.reached("chunks")?;
     if !empty.is_empty() {
         super::companions::drop_unused(store, &mut state)?;
     }
-    if state.entries.is_empty() && store.reserved.load(Ordering::Acquire) == 0 { drop_store(store) } else { Ok(()) }
+    drop_if_empty(store, &mut state)
+}
+
+/// Before a record leaves that is the last of an image: should this be cut short, its groups go at the next mount.
+fn announce(store: &Store, state: &mut State, id: RecordId) {
+    let Some(entry) = state.entries.get(&id.0) else { return };
+    let is_last = |image: &&String| state.images.get(*image) == Some(&1);
+    let last: Vec<String> = entry.images.iter().filter(is_last).cloned().collect();
+    let noted = match &state.leaving {
+        _ if last.is_empty() => Ok(()),
+        Some(note) => note.add(&last),
+        None => super::due::note(&store.ground, std::iter::once((store.place(), last)))
+            .map(|note| state.leaving = Some(note)),
+    };
+    if let Err(e) = noted {
+        // On a full disk above all things can be deleted.
+        tracing::warn!("nobody will know that files are leaving the store {}: {e}", store.place());
+    }
+}
+
+/// Removes a store without records, unless somebody plans a file for it, or a record may be where nobody can read it.
+pub(super) fn drop_if_empty(store: &Store, state: &mut State) -> io::Result<()> {
+    if !state.entries.is_empty() || state.flawed || store.reserved.load(Ordering::Acquire) > 0 {
+        return Ok(());
+    }
+    drop_store(store, state)
 }
 
 /// Whether a chunk is a file of its own.
@@ -123,10 +147,11 @@ fn is_own(state: &State, path: &str, id: RecordId) -> bool {
 
 /// Removes groups of images that no record uses, and then what they were the last of. What fails is tried again after
 /// the next commit.
-pub(super) fn drop_images(store: &Store, state: &mut State, empty: Vec<String>) -> io::Result<()> {
+pub(super) fn drop_images(store: &Store, state: &mut State, mut empty: Vec<String>) -> io::Result<()> {
     if empty.is_empty() {
         return Ok(());
     }
+    empty.sort_unstable();
     for image in &empty {
         state.images.remove(image);
     }
@@ -157,8 +182,12 @@ fn drop_groups(store: &Store, state: &State, empty: &[String]) -> io::Result<()>
 fn drop_dirs(store: &Store, state: &State, empty: &[String]) -> io::Result<()> {
     let wells: HashSet<_> = empty.iter().filter_map(|image| parse_field(image)).map(|(well, _)| well).collect();
     let place = store.place();
-    for image in empty {
-        store.drop_image(image, LEVELS_MOST)?;
+    // Labels, whose paths are longer, before the images that they are in.
+    for image in empty.iter().rev() {
+        match super::labels::parse(image) {
+            Some(_) => store.drop_labels(image, LEVELS_MOST)?,
+            None => store.drop_image(image, LEVELS_MOST)?,
+        }
     }
     for well in wells.into_iter().filter(|well| state.fields_of(*well).is_empty()) {
         let path = well_path(well);
@@ -179,15 +208,21 @@ pub(super) fn drop_unborn(store: &Store) -> io::Result<()> {
     // On a full disk what says that they are there could not be changed before.
     let images: Vec<String> = std::mem::take(&mut state.images).into_keys().collect();
     drop_dirs(store, &state, &images)?;
-    drop_store(store)
+    drop_store(store, &mut state)
 }
 
 /// Removes a store that has no records. What others put into it stays, in a group that is no plate any more.
-fn drop_store(store: &Store) -> io::Result<()> {
+fn drop_store(store: &Store, state: &mut State) -> io::Result<()> {
     let place = store.place();
-    // Whoever comes after a kill takes the rest away. Without room for the note it is done all the same.
-    let note = super::due::note(&store.ground, std::iter::once(place.clone())).ok();
-    drop_tree(store, OWN)?;
+    if state.leaving.is_none() {
+        // Without room for the note it is done all the same.
+        state.leaving = super::due::note(&store.ground, std::iter::once((place.clone(), Vec::new()))).ok();
+    }
+    // The marker last: without it nobody would know that the rest is ours.
+    for path in [TABLES, LITERALS, OWN] {
+        drop_tree(store, path)?;
+        store.ground.reached(path)?;
+    }
     store.drop_documents(&place, &below(&place, SERIES))?;
     store.gone.store(true, Ordering::Release);
     store.ground.opened.forget(store.id);
@@ -199,7 +234,7 @@ fn drop_store(store: &Store) -> io::Result<()> {
         .iter()
         .any(|entry| !matches!(entry.name.to_str(), Some(".zattrs" | "zarr.json" | ".zgroup")));
     if foreign {
-        note.into_iter().for_each(|note| note.done());
+        state.has_left();
         return super::documents::edit_group(&store.ground, (&place, &place), store.version, |document| {
             let ome = document.ome();
             ["plate", "multiscales", "omero", "bioformats2raw.layout"].iter().for_each(|key| drop(ome.remove(*key)));
@@ -212,7 +247,7 @@ fn drop_store(store: &Store) -> io::Result<()> {
         Err(e) if crate::backend::is_absent(&e) => Ok(()),
         removed => removed,
     })?;
-    note.into_iter().for_each(|note| note.done());
+    state.has_left();
     Ok(())
 }
 

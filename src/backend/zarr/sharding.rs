@@ -22,6 +22,8 @@ const SLOTS_MOST: u64 = 1 << 16;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Sharding {
     levels: Vec<Vec<u64>>,
+    /// The same for labels, which have no channels.
+    labels: Vec<Vec<u64>>,
 }
 
 /// Where a chunk is.
@@ -66,13 +68,25 @@ impl Sharding {
             let chunk = image.array_use(level).chunk_shape;
             Some(shard.iter().zip(&chunk).map(|(shard, chunk)| (shard / chunk.max(&1)).max(1)).collect())
         };
-        let levels = image.levels.iter().map(counts).collect::<Option<Vec<_>>>()?;
-        Some(Arc::new(Sharding { levels }))
+        let levels = image.levels.iter().map(counts).collect::<Option<Vec<Vec<u64>>>>()?;
+        let channel = usize::from(image.extents.time.is_some());
+        let without = |counts: &Vec<u64>| {
+            let kept = counts.iter().enumerate().filter(|(axis, _)| *axis != channel);
+            kept.map(|(_, count)| *count).collect()
+        };
+        Some(Arc::new(Sharding { labels: levels.iter().map(without).collect(), levels }))
+    }
+
+    /// Chunks of a shard of `array` along each dimension; `None` if it has no shards.
+    fn counts(&self, array: &str) -> Option<&Vec<u64>> {
+        let (image, level) = array.rsplit_once('/')?;
+        let levels = if super::labels::parse(image).is_some() { &self.labels } else { &self.levels };
+        levels.get(level.parse::<usize>().ok()?)
     }
 
     /// Where the chunk `coords` of `array` is; `None` if that array has no shards.
     pub fn place(&self, array: &str, coords: &[u64]) -> Option<Slot> {
-        let counts = self.levels.get(array.rsplit('/').next()?.parse::<usize>().ok()?)?;
+        let counts = self.counts(array)?;
         if counts.len() != coords.len() {
             return None;
         }
@@ -98,8 +112,7 @@ impl Sharding {
         for due in dues {
             let Due::Rename { path, .. } = due else { continue };
             let Some((array, _)) = path.rsplit_once("/c.") else { continue };
-            let level = array.rsplit('/').next().and_then(|level| level.parse::<usize>().ok());
-            let Some(counts) = level.and_then(|level| self.levels.get(level)) else { continue };
+            let Some(counts) = self.counts(array) else { continue };
             let path = below(store, path);
             let slots = usize::try_from(counts.iter().product::<u64>()).unwrap_or_default();
             let empty = |object: &Object| Shard::open(object, slots).is_ok_and(|shard| shard.is_empty());
@@ -144,6 +157,8 @@ mod tests {
         assert_eq!((slot.file.as_str(), slot.slot, slot.slots), ("B/03/0/0/c.0.0.0", 23, 24));
         assert_eq!(sharding.place("B/03/0/1", &[7, 0, 0]).unwrap().slots, 8);
         assert_eq!(sharding.place_of("B/03/0/0/c/7/2/0"), Some(slot));
+        let slot = sharding.place("B/03/0/labels/mask/0", &[2, 0]).unwrap();
+        assert_eq!((slot.file.as_str(), slot.slot, slot.slots), ("B/03/0/labels/mask/0/c.0.0", 2, 3));
         assert_eq!(sharding.place("scopefs/literals", &[3]), None);
     }
 

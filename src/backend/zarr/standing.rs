@@ -13,7 +13,7 @@ use super::blosc::Encoded;
 use super::choose::{Target, TargetKind};
 use super::ground::{below, chunk_path, decode, zarr_version};
 use super::plan::{ImagePlan, Plan};
-use super::store::{Store, literal_ids, literal_path, relative};
+use super::store::{Store, image_of, literal_ids, literal_path, relative};
 use super::stores::Subject;
 use super::table::{ArrayUse, ChunkRef, LiteralChunk, Literals, Recipe, RecipeBytes, Record, RecordId};
 use crate::backend::{ByteSource, Object};
@@ -86,6 +86,11 @@ impl Standing {
         found
     }
 
+    /// The group of its first image.
+    pub fn group(&self) -> Option<&str> {
+        self.arrays.first().map(|array| image_of(&array.path))
+    }
+
     /// The store that it is in.
     pub fn store(&self) -> &Arc<Store> {
         &self.store
@@ -108,7 +113,7 @@ impl Standing {
     }
 
     /// Whether the arrays that are there serve the new version of an image.
-    fn fits(&self, image: &ImagePlan) -> bool {
+    pub fn fits(&self, image: &ImagePlan) -> bool {
         image.levels.iter().all(|level| {
             let wanted = image.array_use(level);
             self.arrays.contains(&wanted) && self.is_declared(image, &wanted).unwrap_or(false)

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
+use super::due::Note;
 use super::ground::{Ground, below, chunk_path};
+use super::left::Beside;
 use super::marker::{Kind, Marker, PlateMarker, PlateShape};
 use super::ngff::Document;
 use super::pages::Pages;
@@ -67,8 +69,16 @@ pub(super) struct State {
     pub literals_declared: u64,
     /// Time points that files have.
     pub times_used: u64,
+    /// The marker has labels that were not written with it.
+    pub labels_new: bool,
     /// Display windows widened since they were last written.
     pub windows_moved: bool,
+    /// A part of the table cannot be read: chunks that no record uses may be of one in there.
+    pub flawed: bool,
+    /// Records that keep names in their page which they have no more ([`super::update`]).
+    pub beside: BTreeMap<u64, Beside>,
+    /// Told those who come after a kill that files are leaving.
+    pub leaving: Option<Note>,
 }
 
 /// Who has a chunk.
@@ -109,11 +119,15 @@ impl Store {
         let shared = Arc::new(RwLock::new(place.clone()));
         let mut state = State::new(marker);
         let mut dues = Vec::new();
-        let mut records = Vec::new();
+        let (mut records, mut flawed) = (Vec::new(), false);
         state.pages = Pages::load(ground, place, version, &mut |number, page| {
             dues.extend(page.dues.iter().cloned());
+            let before = records.len();
             records.extend(records_of(place, number, page));
+            let sound = page.damage.is_empty() && page.lost == 0;
+            flawed |= !sound || records.len() - before < page.records().count();
         })?;
+        state.flawed = flawed || state.pages.unread;
         if ground.writable {
             redo(ground, place, &dues);
             Sharding::of(&state.marker).iter().for_each(|sharding| sharding.drop_empty(ground, place, &dues));
@@ -125,6 +139,7 @@ impl Store {
         }
         if ground.writable {
             state.forget_due(ground, place, &dues);
+            state.forget_left_behind(ground, place, version)?;
         }
         state.next_record = state.next_record.max(state.marker.next_record);
         state.next_image = state.next_image.max(highest_group(ground, place)?);
@@ -239,7 +254,11 @@ impl State {
             next_literal: 0,
             literals_declared: 0,
             times_used: 0,
+            labels_new: false,
             windows_moved: false,
+            flawed: false,
+            beside: BTreeMap::new(),
+            leaving: None,
         }
     }
 
@@ -257,6 +276,7 @@ impl State {
         let recipe = recipe_of(&reader, record);
         if let Err(e) = &recipe {
             tracing::error!("the recipe of {} in {} cannot be read: {e}", record.names[0], place.read());
+            self.flawed = true;
         }
         self.take_in(version, record, recipe.ok().as_ref());
     }
@@ -264,6 +284,9 @@ impl State {
     /// Takes in a record.
     pub fn take_in(&mut self, version: Ngff, record: &Record, recipe: Option<&Recipe>) {
         let entry = Entry::of(record, recipe);
+        if let Some(plate) = &mut self.marker.plate {
+            record.arrays.iter().for_each(|array| plate.know_labels(array));
+        }
         for image in &entry.images {
             *self.images.entry(image.clone()).or_default() += 1;
             let number = image.parse::<u64>().map_or(0, |number| number + 1);
@@ -321,25 +344,15 @@ impl State {
         }
         empty
     }
-
-    /// Removals that are due and whose chunk nobody has written since.
-    fn forget_due(&self, ground: &Ground, place: &RelPath, dues: &[Due]) {
-        for due in dues {
-            let Due::Remove { path } = due else { continue };
-            if self.claims.contains_key(&hash(path)) {
-                continue;
-            }
-            if let Err(e) = ground.files.remove(&below(place, path), place) {
-                tracing::warn!("{path} of the store {place}, which no file uses, stays: {e}");
-            }
-        }
-    }
 }
 
 impl Entry {
     /// What is kept of a record.
     pub fn of(record: &Record, recipe: Option<&Recipe>) -> Entry {
-        let mut images: Vec<String> = record.arrays.iter().map(|array| image_of(&array.path).to_owned()).collect();
+        let groups = record.arrays.iter().map(|array| image_of(&array.path));
+        // Labels need the group of their image, whether it has planes or not.
+        let groups = groups.flat_map(|group| [Some(group), super::labels::parse(group).map(|(image, _)| image)]);
+        let mut images: Vec<String> = groups.flatten().map(str::to_owned).collect();
         images.sort_unstable();
         images.dedup();
         let chunks = recipe.map_or(0, |recipe| recipe.chunks.iter().map(|chunk| chunk.stored).sum());
@@ -357,7 +370,7 @@ impl Entry {
 }
 
 /// The group that an array belongs to.
-fn image_of(array: &str) -> &str {
+pub(super) fn image_of(array: &str) -> &str {
     array.rsplit_once('/').map_or("", |(image, _)| image)
 }
 

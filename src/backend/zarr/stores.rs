@@ -1,5 +1,6 @@
 //! What the file system needs of stores.
 
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 
@@ -35,8 +36,23 @@ pub struct Subject {
     pub originals: Originals,
     /// The plain file in the workspace that is sealed, if it is one.
     pub found: Option<Identity>,
-    /// Its rule says that its pixels are labels: reduced levels take values that exist.
-    pub labels: bool,
+    /// Its rule says that its pixels are labels: reduced levels take values that exist, and it goes below its image.
+    pub labels: Option<LabelsOf>,
+}
+
+/// Which images a file may be the labels of.
+#[derive(Clone)]
+pub struct LabelsOf {
+    /// Their rule names them: images outside of the file's directory may be meant.
+    pub named: bool,
+    /// Whether the image with this path, relative to the workspace, may be the one.
+    pub may_be: Arc<dyn Fn(&RelPath) -> bool + Send + Sync>,
+}
+
+impl fmt::Debug for LabelsOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LabelsOf").field("named", &self.named).finish_non_exhaustive()
+    }
 }
 
 /// A sealed file, as a store's table lists it.
@@ -124,6 +140,14 @@ pub struct StoredAt {
     pub stored_bytes: u64,
 }
 
+impl StoredAt {
+    /// For the labels of an image: their name, and the path of the image's group in the store.
+    pub fn labels(&self) -> Option<(&str, &str)> {
+        let (group, _) = self.array.rsplit_once('/')?;
+        super::labels::parse(group).map(|(image, name)| (name, image))
+    }
+}
+
 /// What the known stores hold.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StoreFigures {
@@ -143,7 +167,8 @@ pub trait Stores: Send + Sync {
     fn begin(&self) -> Box<dyn Batch + '_>;
 
     /// Every sealed file of the stores that stand in the directory `dir` (their names may lie deeper). A store that
-    /// was read before is not read again unless it changed.
+    /// was read before is not read again unless it changed. A record whose names newer records have, because a commit or
+    /// a rename was cut short, is listed with none.
     fn listing(&self, dir: &RelPath) -> io::Result<Vec<SealedEntry>>;
 
     /// Something that changes when a store appears in the directory `dir` or vanishes from it. Cheap.

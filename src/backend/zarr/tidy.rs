@@ -13,6 +13,11 @@ pub(super) fn tidy(store: &Arc<Store>) -> io::Result<()> {
     if !store.is_created() || store.is_gone() {
         return Ok(());
     }
+    if state.leaving.is_some() {
+        // What failed when files left is tried again.
+        super::companions::drop_unused(store, &mut state)?;
+        state.has_left();
+    }
     let Some(mut plate) = state.marker.plate.clone() else { return Ok(()) };
     let longer = plate.extent_t.filter(|extent| *extent > state.times_used.max(1));
     if longer.is_none() && !state.windows_moved {
@@ -20,7 +25,7 @@ pub(super) fn tidy(store: &Arc<Store>) -> io::Result<()> {
     }
     if longer.is_some() {
         plate.extent_t = Some(state.times_used.max(1));
-        store.put_fields_arrays(&plate, state.images.keys(), None)?;
+        store.put_fields_arrays(&plate, state.images.keys(), std::iter::empty())?;
     }
     state.marker.plate = Some(plate.clone());
     store.put_marker(&state)?;

@@ -3,11 +3,12 @@
 use std::os::unix::ffi::OsStrExt;
 
 use super::choose::ENDING;
+use super::labels;
 use super::marker::Kind;
 use super::metadata::SERIES;
 use super::registry::Registry;
 use super::remove::is_document;
-use super::store::{OWN, Store};
+use super::store::{OWN, State, Store};
 use super::stores::Within;
 use crate::model::RelPath;
 
@@ -49,7 +50,7 @@ fn in_store(store: &Store, rest: &[&str]) -> Within {
             return match rest.get(len) {
                 None => Within::Ours,
                 Some(name) if is_document(name, store.version) || name.parse::<u32>().is_ok() => Within::Ours,
-                Some(_) => Within::Foreign,
+                Some(_) => in_labels(store, &state, rest, len),
             };
         }
     }
@@ -59,4 +60,25 @@ fn in_store(store: &Store, rest: &[&str]) -> Within {
     let document = rest.last().is_some_and(|name| is_document(name, store.version));
     let group = format!("{}/", path(rest.len() - 1));
     if leads(&above) || (document && leads(&group)) { Within::Ours } else { Within::Foreign }
+}
+
+/// Where a path stands that leads from the image that its first `len` parts are: into labels of ours, or to something of
+/// others. They list theirs in the same group, whose attributes are therefore writable.
+fn in_labels(store: &Store, state: &State, rest: &[&str], len: usize) -> Within {
+    let path = |len: usize| rest.get(..len).unwrap_or_default().join("/");
+    if rest.len() == len + 1 {
+        let group = format!("{}/", path(len + 1));
+        let first = state.images.range(group.clone()..).next();
+        let leads = first.is_some_and(|(image, _)| image.starts_with(&group) && labels::parse(image).is_some());
+        return if leads { Within::Ours } else { Within::Foreign };
+    }
+    let group = path(len + 2);
+    if labels::parse(&group).is_none() || !state.images.contains_key(&group) {
+        return Within::Foreign;
+    }
+    match rest.get(len + 2) {
+        None => Within::Ours,
+        Some(name) if is_document(name, store.version) || name.parse::<u32>().is_ok() => Within::Ours,
+        Some(_) => Within::Foreign,
+    }
 }

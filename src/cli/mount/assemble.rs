@@ -16,7 +16,7 @@ use crate::cli::failure::Failure;
 use crate::control::Answers;
 use crate::control::metrics;
 use crate::fuse::{Options, OwnFiles};
-use crate::materialize::{AlarmBell, Workers};
+use crate::materialize::{AlarmBell, Reads, Workers};
 use crate::model::SystemClock;
 use crate::pressure::{MemoryProbe, SystemProbe};
 use crate::vfs::{self, Budget, SystemGauge, Vfs};
@@ -37,9 +37,11 @@ pub(super) fn start(parts: Parts<'_>) -> Result<Arc<dyn Served>, Failure> {
     let bell = AlarmBell::default();
     let alarm = bell.alarm();
     let on_short = Box::new(move || alarm.ring());
-    let vfs = open_vfs(&parts, probe.clone(), on_short).map_err(|error| failed(&error))?;
+    let reads = Reads::default();
+    let vfs = open_vfs(&parts, probe.clone(), on_short, reads.on_read()).map_err(|error| failed(&error))?;
     let answers = Arc::new(Answers::new(vfs.clone(), probe.clone(), parts.facts.clone()));
-    let workers = Workers::start(vfs.clone(), probe, bell).map_err(|error| failed(&error))?;
+    let workers = Workers::start(vfs.clone(), probe, bell, (reads, parts.config.memory.promote))
+        .map_err(|error| failed(&error))?;
     let options = Options {
         source: parts.checked.workspace.clone(),
         allow_other: parts.options.allow_other,
@@ -73,6 +75,7 @@ fn open_vfs(
     parts: &Parts<'_>,
     probe: Arc<dyn MemoryProbe>,
     on_short: Box<dyn Fn() + Send + Sync>,
+    on_read: vfs::OnRead,
 ) -> vfs::Result<Arc<Vfs>> {
     let root = parts.workspace.root();
     // A read-only mount stages nothing; any directory will do.
@@ -106,6 +109,7 @@ fn open_vfs(
         short_lived: parts.place.is_some_and(|place| place.may_end_with.is_some()),
         stop_within: parts.config.memory.stop_within,
         unseal_in_part_from: UNSEAL_IN_PART_FROM,
+        on_read,
         on_short,
     })?;
     if recovered.files > 0 || recovered.swept > 0 {

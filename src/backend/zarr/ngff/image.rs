@@ -93,6 +93,33 @@ const RGB: [u32; 3] = [0xFF_00_00, 0x00_FF_00, 0x00_00_FF];
 
 /// Sets `multiscales` and `omero` in `ome`, the attributes of an image's group.
 pub fn describe_image(ome: &mut Map<String, Value>, image: &ImageDescription<'_>, version: Ngff) {
+    ome.insert("multiscales".into(), json!([multiscale(image, version)]));
+    let mut omero = value_of(&omero(image));
+    // What a person set in a viewer (`rdefs`, the image's id) stays beside our channels.
+    if let (Some(Value::Object(before)), Value::Object(now)) = (ome.get("omero"), &mut omero) {
+        for (key, value) in before {
+            now.entry(key.clone()).or_insert_with(|| value.clone());
+        }
+    }
+    ome.insert("omero".into(), omero);
+}
+
+/// Sets `multiscales` and `image-label` in `ome`, the attributes of the group `labels/NAME` of an image. Colours and
+/// properties that somebody noted stay.
+pub fn describe_labels(ome: &mut Map<String, Value>, image: &ImageDescription<'_>, version: Ngff) {
+    ome.insert("multiscales".into(), json!([multiscale(image, version)]));
+    let mut said = match ome.remove("image-label") {
+        Some(Value::Object(said)) => said,
+        _ => Map::new(),
+    };
+    if version == Ngff::V04 {
+        said.insert("version".into(), json!("0.4"));
+    }
+    said.insert("source".into(), json!({"image": "../../"}));
+    ome.insert("image-label".into(), Value::Object(said));
+}
+
+fn multiscale(image: &ImageDescription<'_>, version: Ngff) -> Value {
     let multiscale = MultiscaleImage {
         version: Default::default(),
         name: Some(image.name.to_owned()),
@@ -102,19 +129,10 @@ pub fn describe_image(ome: &mut Map<String, Value>, image: &ImageDescription<'_>
         r#type: Some(if image.labels { "nearest" } else { "mean" }.to_owned()),
         metadata: None,
     };
-    let multiscale = match version {
+    match version {
         Ngff::V04 => value_of(&multiscale),
         Ngff::V05 => value_of(&v0_5::MultiscaleImage::from(multiscale)),
-    };
-    ome.insert("multiscales".into(), json!([multiscale]));
-    let mut omero = value_of(&omero(image));
-    // What a person set in a viewer (`rdefs`, the image's id) stays beside our channels.
-    if let (Some(Value::Object(before)), Value::Object(now)) = (ome.get("omero"), &mut omero) {
-        for (key, value) in before {
-            now.entry(key.clone()).or_insert_with(|| value.clone());
-        }
     }
-    ome.insert("omero".into(), omero);
 }
 
 fn axes(image: &ImageDescription<'_>) -> Vec<Axis> {
@@ -151,7 +169,7 @@ fn datasets(image: &ImageDescription<'_>) -> Vec<MultiscaleImageDataset> {
 }
 
 fn omero(image: &ImageDescription<'_>) -> Omero {
-    let count = (image.extents.channels * image.samples) as usize;
+    let count = (image.extents.channels.unwrap_or(1) * image.samples) as usize;
     let channels = (0..count).map(|index| channel(image, index, count)).collect();
     Omero { channels, other: Map::new() }
 }
@@ -186,7 +204,7 @@ mod tests {
     fn described(version: Ngff) -> Map<String, Value> {
         let image = ImageDescription {
             name: "B03",
-            extents: Extents { time: Some(2), channels: 2, depth: None },
+            extents: Extents { time: Some(2), channels: Some(2), depth: None },
             samples: 1,
             levels: &[Level::FULL, Level::of_means(4)],
             calibration: Calibration { x: Some(0.65), y: Some(0.65), z: None, t: Some(30.0) },
@@ -214,6 +232,29 @@ mod tests {
     fn an_image_is_described_as_0_5_demands() {
         let mut ome = described(Ngff::V05);
         assert!(ome["multiscales"][0].get("version").is_none());
+        ome.insert("version".into(), json!("0.5"));
+        let fields: ome_zarr_metadata::v0_5::OmeFields = serde_json::from_value(Value::Object(ome)).unwrap();
+        fields.validate().unwrap();
+    }
+
+    #[test]
+    fn labels_are_described_as_both_versions_demand_and_keep_their_colours() {
+        let extents = Extents { time: None, channels: None, depth: None };
+        let levels = &[Level::FULL];
+        let calibration = Calibration::default();
+        let image =
+            ImageDescription { name: "mask", extents, samples: 1, levels, calibration, channels: &[], labels: true };
+        let colours = json!([{"label-value": 1, "rgba": [255, 0, 0, 255]}]);
+        let mut ome = Map::new();
+        ome.insert("image-label".into(), json!({"colors": colours}));
+        describe_labels(&mut ome, &image, Ngff::V04);
+        assert_eq!(ome["image-label"]["source"]["image"], "../../");
+        assert_eq!(ome["image-label"]["colors"], colours);
+        assert!(!ome.contains_key("omero"));
+        let fields: OmeFields = serde_json::from_value(Value::Object(ome)).unwrap();
+        fields.validate().unwrap();
+        let mut ome = Map::new();
+        describe_labels(&mut ome, &image, Ngff::V05);
         ome.insert("version".into(), json!("0.5"));
         let fields: ome_zarr_metadata::v0_5::OmeFields = serde_json::from_value(Value::Object(ome)).unwrap();
         fields.validate().unwrap();

@@ -10,7 +10,7 @@ mod plate;
 
 pub use document::Document;
 pub use extents::{Extents, PlaneAt};
-pub use image::{ChannelDisplay, ImageDescription, Level, Window, describe_image};
+pub use image::{ChannelDisplay, ImageDescription, Level, Window, describe_image, describe_labels};
 pub use plate::{PlateDescription, describe_collection, describe_plate, describe_series, describe_well};
 
 use serde::Serialize;

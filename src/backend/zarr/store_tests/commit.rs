@@ -108,7 +108,7 @@ fn groups_that_a_killed_commit_made_go_when_the_workspace_is_mounted_again() {
             fs::create_dir_all(store.join(other).join("0/0/0")).unwrap();
         }
         fs::write(store.join(document), String::from_utf8(before.clone()).unwrap().replace("03", "05")).unwrap();
-        drop(super::super::due::note(&room.zarr.ground, [path("P/P.ome.zarr")].into_iter()).unwrap());
+        drop(super::super::due::note(&room.zarr.ground, [(path("P/P.ome.zarr"), Vec::new())].into_iter()).unwrap());
         let room = room.again();
         assert!(!store.join("B/03/1").exists() && !store.join("C").exists());
         assert_eq!(fs::read_to_string(&full).unwrap(), arrays);

@@ -3,8 +3,10 @@
 mod again;
 mod commit;
 mod costs;
+mod cut;
 mod full;
 mod images;
+mod labels;
 mod plates;
 mod shards;
 
@@ -165,7 +167,7 @@ fn subject(name: &str, bytes: &[u8]) -> Subject {
         replaces: None,
         originals: Originals::Replace,
         found: None,
-        labels: false,
+        labels: None,
     }
 }
 

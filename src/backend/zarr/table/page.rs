@@ -63,7 +63,12 @@ impl Page {
 
     /// Whether it holds nothing and can be given to another owner.
     pub fn is_free(&self) -> bool {
-        self.records.is_empty() && self.dues.is_empty() && self.raw.is_empty() && self.lost == 0
+        self.is_vacant() && self.dues.is_empty()
+    }
+
+    /// Whether it has no records, nor anything that may have been some. What is due was for records that are gone.
+    pub fn is_vacant(&self) -> bool {
+        self.records.is_empty() && self.raw.is_empty() && self.lost == 0
     }
 
     /// Bytes that are left for a further record.
