@@ -169,9 +169,9 @@ impl Vfs {
         let ago = |at: u64| Duration::from_millis(now.saturating_sub(at));
         let age = ago(inode.dirty_since.load(Ordering::Relaxed));
         if decision.home == Tier::Zarr && !self.is_refused(inode) && self.stores.is_some() {
-            // It is sealed when it has rested; one that is written again and again goes home after this long all the
-            // same, and as a plain file only if it is open.
-            return age >= latest;
+            // It is sealed when it has rested. One that is written again and again is sealed at a moment at which nobody
+            // has it open, and goes home as a plain file only if there was none for too long.
+            return age >= latest || (age >= latest / 2 && inode.opens.lock().writers == 0);
         }
         let rest = ago(inode.changed.load(Ordering::Relaxed));
         let at_once = decision.at_once && rest >= AT_ONCE && inode.opens.lock().writers == 0;

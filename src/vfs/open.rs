@@ -19,6 +19,9 @@ const READERS_CLOSE: Duration = Duration::from_millis(10);
 /// How long a move that was asked for waits for handles that may have been closed already.
 const ALL_CLOSE: Duration = Duration::from_millis(50);
 
+/// How long a file that is to be sealed waits for its writers, who may be between two turns.
+const WRITERS_CLOSE: Duration = Duration::from_millis(100);
+
 /// What `open(2)` was asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct OpenFlags {
@@ -296,6 +299,12 @@ fn wait_for_readers(inode: &Inode, opens: &mut parking_lot::MutexGuard<'_, Opens
 /// For the same reason, whoever asks for a move of a file that was just closed would find it held.
 pub(super) fn wait_for_closes(inode: &Inode) {
     wait_for_kernel(inode, &mut inode.opens.lock(), ALL_CLOSE);
+}
+
+/// A file that is written in many short turns can be sealed between two of them.
+pub(super) fn wait_for_writers(inode: &Inode) {
+    let is_written = |opens: &mut Opens| opens.writers > 0;
+    inode.released.wait_while_for(&mut inode.opens.lock(), is_written, WRITERS_CLOSE);
 }
 
 fn wait_for_kernel(inode: &Inode, opens: &mut parking_lot::MutexGuard<'_, Opens>, most: Duration) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::inode::{Inode, Reason};
 use super::journal::Record;
+use super::open::wait_for_writers;
 use super::{Error, Goal, MoveError, OWN_DIR, Progress, Result, Vfs};
 use crate::backend::zarr::Within;
 use crate::model::{FileKind, RelPath, Tier};
@@ -14,6 +15,8 @@ use crate::model::{FileKind, RelPath, Tier};
 const BATCH: usize = 64;
 /// However often a writer comes back, a file is sealed after this much rest.
 const REST_MOST: Duration = Duration::from_secs(3600);
+/// Writing a file of so many bytes twice is worth a moment's wait.
+const LARGE: u64 = 8 << 20;
 /// What is part of the name of every store.
 pub(super) const STORE_SUFFIX: &[u8] = b".ome.zarr";
 
@@ -65,6 +68,9 @@ impl Vfs {
 
     /// Where `in_need` of its memory, a file that the disk has too just leaves: it can be sealed from there.
     fn way_home(&self, inode: &Inode, in_need: bool) -> Way {
+        if self.is_large_image_to_be(inode) {
+            wait_for_writers(inode);
+        }
         let _names = self.namespace.read();
         if inode.is_sealed() && !inode.is_dirty() {
             Way::Drop
@@ -75,6 +81,13 @@ impl Vfs {
         } else {
             Way::Disk
         }
+    }
+
+    /// Whether a file would be sealed, and writing it to disk as it is would be dear.
+    fn is_large_image_to_be(&self, inode: &Inode) -> bool {
+        let _names = self.namespace.read();
+        let large = self.attr(inode).is_ok_and(|attr| attr.size >= LARGE);
+        large && self.wants_seal(inode)
     }
 
     fn drop_copy_of_sealed(&self, inode: &Arc<Inode>, goal: Goal, wait: bool) -> Moved {
