@@ -7,7 +7,7 @@ use std::time::Duration;
 use scopefs::config::{Auto, Config, Limit, Memory, SECTIONS, SealAs, Zarr};
 use scopefs::model::{Durability, OnUnmount, RelPath, Tier};
 use scopefs::plate::Recogniser;
-use scopefs::route::{self, Decision, Router};
+use scopefs::route::{self, Decision, Router, Row};
 
 const BACKENDS: &[&str] = &["memory", "disk"];
 
@@ -40,6 +40,7 @@ fn every_ready_configuration_loads_says_whom_it_is_for_and_is_tested_here() {
     names.sort();
     let tested = [
         "all-options.toml",
+        "auto.toml",
         "demo.toml",
         "plain-disk.toml",
         "plate-sealed.toml",
@@ -91,6 +92,24 @@ fn a_sealed_plate_keeps_intermediates_in_memory_and_seals_result_images_alone() 
 }
 
 #[test]
+fn auto_goes_by_the_size_of_each_project_and_touches_nothing_that_was_there() {
+    let (config, router) = load("auto.toml");
+    assert_eq!(config.auto, Auto::default());
+    let of = |path: &str, row| {
+        let path = RelPath::from_path(Path::new(path)).expect("relative");
+        let decision = router.decide(&path).in_row(row, &path);
+        (decision.start, decision.home, decision.at_once, String::from_utf8_lossy(router.dataset(&path)).into_owned())
+    };
+    let (memory, disk, zarr) = (Tier::Memory, Tier::Disk, Tier::Zarr);
+    assert_eq!(of("plate7/B03/a.tif", Row::Small), (memory, disk, false, "plate7".to_owned()));
+    assert_eq!(of("plate7/B03/a.tif", Row::Middle), (memory, disk, true, "plate7".to_owned()));
+    assert_eq!(of("plate7/B03/a.tif", Row::Large), (memory, zarr, false, "plate7".to_owned()));
+    assert_eq!(of("plate7/cells.csv", Row::Large), (disk, disk, true, "plate7".to_owned()));
+    assert_eq!(of("runs/12/out/mask.npy", Row::Large), (memory, zarr, false, "runs/12".to_owned()));
+    assert!(router.rules().all(|(_, rule)| !rule.adopt), "found files are never touched");
+}
+
+#[test]
 fn a_plain_disk_workspace_keeps_everything_on_disk() {
     let (_, router) = load("plain-disk.toml");
     for path in ["a", "intermediates/x.tif", ".hidden/deep/er/b"] {
@@ -123,7 +142,7 @@ fn the_reference_shows_the_defaults_and_every_key() {
     let masks = decide(&router, "plates/p/masks/a.tif");
     assert_eq!(masks.seal_as, SealAs::Labels);
     assert_eq!(router.rule(masks.rule).of.as_deref(), Some("plates/**"));
-    assert!(router.explain(&decide(&router, "other")).contains("not built yet"), "auto does not choose by size");
+    assert!(router.explain(&decide(&router, "other")).contains("its dataset is small"));
     let text = fs::read_to_string(project("mount-configs/all-options.toml")).expect("text");
     for (section, keys) in SECTIONS {
         assert!(text.lines().any(|line| line == *section), "{section} is missing");

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use super::args::ExplainArgs;
 use super::ask::{self, Group};
 use super::failure::{Failure, print, say};
-use super::output::{Style, colours, paint, size};
+use super::output::{Style, colours, files, paint, size};
+use crate::control::status::{Dataset, DatasetOf};
 use crate::control::{Explained, Outcome, Request};
 
 /// Runs the command.
@@ -64,8 +65,9 @@ fn text(file: &Explained, colours: bool) -> String {
         false => format!(" (takes {})", size(file.stored_size)),
     };
     let store = file.store.as_ref().map(|at| format!("  store   {}, {}\n", at.path, at.array)).unwrap_or_default();
+    let dataset = file.dataset.as_ref().map(dataset).unwrap_or_default();
     format!(
-        "{}\n  tier    {}, {}\n  rule    {}\n  why     {}\n  bytes   {}\n{store}  size    {}{stored}\n",
+        "{}\n  tier    {}, {}\n  rule    {}\n  why     {}\n  bytes   {}\n{store}  size    {}{stored}\n{dataset}",
         paint(&file.path, Style::Bold, colours),
         file.tier,
         file.state.as_str(),
@@ -76,15 +78,33 @@ fn text(file: &Explained, colours: bool) -> String {
     )
 }
 
+/// Dataset, size, lines and consequence, on a line.
+fn dataset(of: &DatasetOf) -> String {
+    let Dataset { name, bytes, files: number, row, next_at_bytes, back_below_bytes } = &of.dataset;
+    let shown = if name.as_path().as_os_str().is_empty() { "files at the top".to_owned() } else { name.to_string() };
+    let next = match row.as_str() {
+        "small" => "middle",
+        _ => "large",
+    };
+    let mut lines: Vec<String> = next_at_bytes.iter().map(|at| format!("{next} from {}", size(*at))).collect();
+    lines.extend(back_below_bytes.iter().map(|below| format!("less again below {}", size(*below))));
+    format!(
+        "  dataset {shown}, {} in {}, {row} ({}): {}\n",
+        size(*bytes),
+        files(*number),
+        lines.join(", "),
+        of.consequence
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::control::status::InStore;
     use crate::model::{State, Tier};
 
-    #[test]
-    fn an_explanation_reads_well() {
-        let file = Explained {
+    fn example() -> Explained {
+        Explained {
             path: "/m/a.tif".into(),
             tier: Tier::Memory,
             state: State::Dirty,
@@ -94,7 +114,34 @@ mod tests {
             size: 5000,
             stored_size: 8192,
             store: None,
+            dataset: None,
+        }
+    }
+
+    #[test]
+    fn the_dataset_is_told_with_its_lines_and_what_follows() {
+        let middle = Dataset {
+            name: "P1".into(),
+            bytes: 2 << 30,
+            files: 1200,
+            row: "middle".into(),
+            next_at_bytes: Some(10 << 30),
+            back_below_bytes: Some(800 << 20),
         };
+        let of = DatasetOf { dataset: middle, consequence: "in memory, home disk".into() };
+        let told = text(&Explained { dataset: Some(of), ..example() }, false);
+        assert!(
+            told.ends_with(
+                "  dataset P1, 2.0 GiB in 1,200 files, middle (large from 10.0 GiB, less again below 800 MiB): in \
+                 memory, home disk\n"
+            ),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn an_explanation_reads_well() {
+        let file = example();
         assert_eq!(
             text(&file, false),
             "/m/a.tif\n  tier    memory, dirty\n  rule    rule 1 '**'\n  why     placed by its rule\n  \

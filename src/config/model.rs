@@ -37,6 +37,9 @@ pub struct Memory {
     pub low: f64,
     /// Idle time after which dirty bytes are written to disk; `None`: not before pressure, `fsync` or unmount.
     pub write_behind: Option<Duration>,
+    /// Where the memory tier may end with a job or a login session: the time in which everything dirty must be able to
+    /// reach the disk.
+    pub stop_within: Duration,
     /// Whether files that are read come up into memory unasked.
     pub promote: Promote,
 }
@@ -60,6 +63,7 @@ impl Default for Memory {
             high: 0.80,
             low: 0.70,
             write_behind: Some(Duration::from_secs(30)),
+            stop_within: Duration::from_secs(20),
             promote: Promote::Auto,
         }
     }
@@ -95,7 +99,7 @@ impl Default for Auto {
 /// The section `[zarr]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Zarr {
-    /// Whether `auto` may seal at all: true as soon as a configuration says anything.
+    /// Whether the built-in rule may seal: where the section `[auto]` is written. A written rule `auto` always may.
     pub sealing: bool,
     /// Version of OME-NGFF.
     pub ngff: Ngff,

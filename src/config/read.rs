@@ -30,7 +30,7 @@ pub(super) fn read(text: &str) -> (Config, Vec<Problem>) {
         rules: rules(root, &mut report),
         file: None,
     };
-    config.zarr.sealing = !root.is_empty();
+    config.zarr.sealing = root.iter().any(|(key, _)| key.get_ref() == "auto");
     (config, report.into_problems())
 }
 
@@ -58,6 +58,7 @@ fn memory(section: &Section<'_>, report: &mut Report<'_>) -> Memory {
         high: section.get("high", report, value::fraction).unwrap_or(default.high),
         low: section.get("low", report, value::fraction).unwrap_or(default.low),
         write_behind: section.get("write_behind", report, value::write_behind).unwrap_or(default.write_behind),
+        stop_within: section.get("stop_within", report, value::duration).unwrap_or(default.stop_within),
         promote: section.get("promote", report, |v| value::word(v, &words)).unwrap_or(default.promote),
     };
     if memory.low >= memory.high && section.sound(&["low", "high"], report) {

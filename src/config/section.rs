@@ -11,7 +11,7 @@ use super::{Problem, nearest};
 
 /// Every section of a configuration and the keys it may have, in the order of the documentation.
 pub const SECTIONS: &[(&str, &[&str])] = &[
-    ("[memory]", &["limit", "high", "low", "write_behind", "promote"]),
+    ("[memory]", &["limit", "high", "low", "write_behind", "stop_within", "promote"]),
     ("[auto]", &["memory_below", "zarr_above"]),
     ("[zarr]", &["ngff", "codec", "filter", "settle", "shards", "plates"]),
     (

@@ -32,6 +32,7 @@ limit = "16GiB"
 high = 0.80
 low = 0.70
 write_behind = "off"
+stop_within = "40s"
 
 [auto]
 memory_below = "2GiB"
@@ -70,8 +71,9 @@ backend = "auto"
 #[test]
 fn every_key_arrives_where_it_belongs() {
     let config = read(FULL);
-    let memory = Memory { limit: Limit::Bytes(16 << 30), high: 0.8, low: 0.7, write_behind: None, ..Memory::default() };
-    assert_eq!(config.memory, memory);
+    let stop_within = Duration::from_secs(40);
+    let (limit, promote) = (Limit::Bytes(16 << 30), Promote::Auto);
+    assert_eq!(config.memory, Memory { limit, high: 0.8, low: 0.7, write_behind: None, stop_within, promote });
     assert_eq!(config.auto, Auto { memory_below: 2 << 30, zarr_above: 20 << 30 });
     let zarr = Zarr {
         sealing: true,
@@ -81,8 +83,8 @@ fn every_key_arrives_where_it_belongs() {
         settle: Duration::from_secs(60),
         shards: Shards::Field,
         plates: vec![
-            PlatePattern { regex: r"(?<well>[A-H]\d\d)-(?<field>\d+)".to_string(), line: 18 },
-            PlatePattern { regex: r"(?<row>[A-H])(?<column>\d+)".to_string(), line: 19 },
+            PlatePattern { regex: r"(?<well>[A-H]\d\d)-(?<field>\d+)".to_string(), line: 19 },
+            PlatePattern { regex: r"(?<row>[A-H])(?<column>\d+)".to_string(), line: 20 },
         ],
     };
     assert_eq!(config.zarr, zarr);
@@ -95,7 +97,7 @@ fn every_key_arrives_where_it_belongs() {
     assert_eq!((results.seal_as, results.of.as_deref()), (SealAs::Labels, Some("raw/**")));
     assert_eq!((rest.seal_as, rest.of.as_deref()), (SealAs::Image, None));
     assert!(rest.catches_all());
-    assert_eq!(config.rules.iter().map(|rule| rule.line).collect::<Vec<_>>(), [21, 27, 37]);
+    assert_eq!(config.rules.iter().map(|rule| rule.line).collect::<Vec<_>>(), [22, 28, 38]);
     assert_eq!(config.warnings(), Vec::<String>::new());
 }
 
@@ -106,7 +108,8 @@ fn nothing_configured_means_auto_without_sealing() {
     assert_eq!(default.memory.write_behind, Some(Duration::from_secs(30)));
     let empty = read("# nothing but a comment\n");
     assert_eq!(Config { file: None, ..empty }, default);
-    assert!(read("[memory]\nlimit = \"50%\"").zarr.sealing);
+    assert!(!read("[memory]\nlimit = \"50%\"").zarr.sealing, "the sizes are not written");
+    assert!(read("[auto]\nzarr_above = \"2GiB\"").zarr.sealing);
 }
 
 #[test]

@@ -81,6 +81,10 @@ impl Answers {
                 array: at.array,
                 stored_bytes: at.stored_bytes,
             }),
+            dataset: found.dataset.map(|(view, consequence)| status::DatasetOf {
+                dataset: dataset(&view),
+                consequence: consequence.to_owned(),
+            }),
         }
     }
 
@@ -128,11 +132,29 @@ pub fn conflicts(vfs: &Vfs) -> Vec<FileError> {
     vfs.figures().conflicts.iter().map(told).collect()
 }
 
+fn dataset(view: &vfs::DatasetView) -> status::Dataset {
+    status::Dataset {
+        name: wire(&view.name),
+        bytes: view.bytes,
+        files: view.files,
+        row: view.row.as_str().to_owned(),
+        next_at_bytes: view.next_at,
+        back_below_bytes: view.back_below,
+    }
+}
+
+fn adoptable(vfs: &Vfs) -> status::Adoptable {
+    let (files, bytes, saves_bytes_estimate) = vfs.adoptable();
+    status::Adoptable { files, bytes, saves_bytes_estimate }
+}
+
 /// The figures of a mount in the words of the fixed surface.
 pub fn status_of(vfs: &Vfs, probe: &dyn MemoryProbe, facts: &Status) -> Status {
     let figures = vfs.figures();
     let budget = vfs.budget();
     let (high, low) = budget.marks();
+    let bound = vfs.write_bound();
+    let session = facts.session.clone().map(|session| status::Session { bound_bytes: bound.bound, ..session });
     let (limit_bytes, used_bytes) = (budget.limit(), budget.held());
     let amount = |files, bytes| Amount { files, bytes };
     Status {
@@ -162,7 +184,11 @@ pub fn status_of(vfs: &Vfs, probe: &dyn MemoryProbe, facts: &Status) -> Status {
             files: figures.materialized_files,
             bytes: figures.materialized_bytes,
             failed: figures.failed,
+            bytes_per_second: bound.rate,
         },
+        datasets: vfs.datasets().iter().map(dataset).collect(),
+        adoptable: adoptable(vfs),
+        session,
         sealed: status::Sealed { files: figures.sealed_files, bytes: figures.sealed_bytes, refused: figures.refused },
         failed_files: figures.failures.iter().map(|f| error(&wire(&f.path), Some(Tier::Memory), &f.cause)).collect(),
         conflicts: figures.conflicts.iter().map(wire).collect(),

@@ -6,6 +6,7 @@ use super::Status;
 
 /// One line of help, one of type and one of value for each figure.
 pub fn metrics(status: &Status) -> String {
+    let rate = status.materialized.bytes_per_second.unwrap_or(0) as f64;
     let rows: &[(&str, &str, &str, f64)] = &[
         ("memory_limit_bytes", "gauge", "Limit of daemon and memory tier together", status.memory.limit_bytes as f64),
         ("memory_used_bytes", "gauge", "Bytes held by daemon and memory tier", status.memory.used_bytes as f64),
@@ -27,6 +28,8 @@ pub fn metrics(status: &Status) -> String {
         ("sealed_files_total", "counter", "Files sealed into stores", status.sealed.files as f64),
         ("sealed_bytes_total", "counter", "Length of the files sealed into stores", status.sealed.bytes as f64),
         ("seal_refusals_total", "counter", "Files that cannot be sealed and stay plain", status.sealed.refused as f64),
+        ("datasets", "gauge", "Datasets", status.datasets.len() as f64),
+        ("materialize_bytes_per_second", "gauge", "Speed at which bytes come home", rate),
         ("conflicts", "gauge", "Files kept beside another's version", status.conflicts.len() as f64),
     ];
     let mut text = String::new();

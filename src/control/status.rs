@@ -29,6 +29,12 @@ pub struct Status {
     pub materialized: Materialized,
     /// What was turned into chunks of a store since the mount began.
     pub sealed: Sealed,
+    /// Every dataset, the largest first.
+    pub datasets: Vec<Dataset>,
+    /// Found images that a rule would seal if it said `adopt = true`.
+    pub adoptable: Adoptable,
+    /// Where the memory tier may end before the machine does; `null` where nothing threatens it.
+    pub session: Option<Session>,
     /// Files that could not be brought home and still are not.
     pub failed_files: Vec<FileError>,
     /// Our version of files that somebody else changed meanwhile, kept beside theirs.
@@ -113,6 +119,61 @@ pub struct Materialized {
     pub bytes: u64,
     /// Attempts that failed.
     pub failed: u64,
+    /// How many bytes a second come home, as measured; `null` before anything did.
+    pub bytes_per_second: Option<u64>,
+}
+
+/// Files that are sized and stored together.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Dataset {
+    /// Its directory, relative to the mount; empty for the files at the top.
+    pub name: WirePath,
+    /// Length of its files.
+    pub bytes: u64,
+    /// Number of its files.
+    pub files: u64,
+    /// `small`, `middle` or `large`, by which files under `backend = "auto"` are kept.
+    pub row: String,
+    /// From this size on it is in the next row; `null` in the last.
+    pub next_at_bytes: Option<u64>,
+    /// Below this size it is back in the row before; `null` in the first.
+    pub back_below_bytes: Option<u64>,
+}
+
+/// The dataset of a file, with what follows from its size.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DatasetOf {
+    /// The dataset.
+    #[serde(flatten)]
+    pub dataset: Dataset,
+    /// What that means for the file, in words.
+    pub consequence: String,
+}
+
+/// Found images that a rule would seal if it adopted them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Adoptable {
+    /// Number of files.
+    pub files: u64,
+    /// Their length.
+    pub bytes: u64,
+    /// What sealing them would save, an estimate from what was sealed so far or from samples; `null` if unknown.
+    pub saves_bytes_estimate: Option<u64>,
+}
+
+/// What is done where the memory tier may end before the machine does.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Session {
+    /// With what it may end.
+    pub may_end_with: String,
+    /// The time in which everything dirty must be able to reach the disk.
+    pub stop_within_seconds: f64,
+    /// What may be dirty for that, at the rate that was measured; `null` before it was.
+    pub bound_bytes: Option<u64>,
 }
 
 /// What was sealed since the mount began.
@@ -149,6 +210,9 @@ pub struct Explained {
     /// The store that has it; absent where none has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store: Option<InStore>,
+    /// The dataset that it counts to; absent for what is no file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataset: Option<DatasetOf>,
 }
 
 /// Where a sealed file is.
@@ -209,6 +273,7 @@ mod tests {
             size: 1,
             stored_size: 4096,
             store: None,
+            dataset: None,
         };
         let json = serde_json::to_value(&explained).unwrap();
         assert_eq!(
@@ -221,6 +286,16 @@ mod tests {
         let json = serde_json::to_value(&sealed).unwrap();
         assert_eq!(json["store"], json!({"path": "/w/P1.ome.zarr", "array": "B/03/0/0", "stored_bytes": 7}));
         assert_eq!(serde_json::from_value::<Explained>(json).unwrap(), sealed);
+        let dataset = Dataset { name: "P1".into(), bytes: 9, files: 1, row: "small".into(), ..Dataset::default() };
+        let sized =
+            Explained { dataset: Some(DatasetOf { dataset, consequence: "in memory, home disk".into() }), ..sealed };
+        let json = serde_json::to_value(&sized).unwrap();
+        assert_eq!(
+            json["dataset"],
+            json!({"name": "P1", "bytes": 9, "files": 1, "row": "small", "next_at_bytes": null,
+                "back_below_bytes": null, "consequence": "in memory, home disk"})
+        );
+        assert_eq!(serde_json::from_value::<Explained>(json).unwrap(), sized);
     }
 
     #[test]

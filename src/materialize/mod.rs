@@ -1,15 +1,18 @@
-//! Background moves: making room under pressure, and writing behind.
+//! Background moves: making room under pressure, writing behind, sealing; and counting, by which `auto` decides.
 //!
 //! Named threads, each fed by a channel that also ends it: one watches memory and frees it, one brings home what has been
-//! idle or dirty for too long, one brings up what is read. A panic in any is noticed by whoever stops them.
+//! idle or dirty for too long, one seals what has rested, one brings up what is read, one counts. A panic in any is
+//! noticed by whoever stops them.
 
 mod backing;
+mod count;
 mod promote;
 
 pub mod jobs;
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
@@ -24,6 +27,12 @@ pub use promote::Reads;
 const WATCH: Duration = Duration::from_millis(250);
 /// How often files are looked at for writing behind.
 const BEHIND: Duration = Duration::from_secs(1);
+/// The same where the memory tier may end with a job or a session.
+const BEHIND_SOON: Duration = Duration::from_millis(250);
+/// How often files are looked at for sealing.
+const SEAL: Duration = Duration::from_secs(1);
+/// Nobody waits for what has rested to be sealed; where memory is needed, others seal it.
+const SEAL_PRIORITY: i32 = 10;
 /// A dirty byte reaches the disk at the latest after this, whatever happens to its file.
 const LATEST: Duration = Duration::from_secs(300);
 
@@ -74,6 +83,8 @@ pub struct Workers {
     stops: Vec<SyncSender<Message>>,
     stop_promoting: SyncSender<Heard>,
     threads: Vec<JoinHandle<()>>,
+    /// Tells a count that takes long to end early.
+    stopping: Arc<AtomicBool>,
 }
 
 impl Workers {
@@ -84,26 +95,44 @@ impl Workers {
         bell: AlarmBell,
         (reads, wanted): (Reads, Promote),
     ) -> io::Result<Workers> {
-        let (send_behind, behind) = sync_channel(1);
-        let stops = vec![bell.alarm.0.clone(), send_behind];
+        let stopping = Arc::new(AtomicBool::new(false));
+        let mut workers = Workers {
+            stops: vec![bell.alarm.0.clone()],
+            stop_promoting: reads.send.clone(),
+            threads: Vec::new(),
+            stopping: stopping.clone(),
+        };
         let watched = vfs.clone();
-        let evict = Builder::new()
-            .name("scopefs-evict".to_owned())
-            .spawn(move || watch_memory(&watched, &*probe, &bell.heard))?;
-        let (read, stop_promoting) = (vfs.clone(), reads.send.clone());
-        let mut threads = vec![evict];
+        let evict = Builder::new().name("scopefs-evict".to_owned());
+        workers.threads.push(evict.spawn(move || watch_memory(&watched, &*probe, &bell.heard))?);
         if wanted != Promote::Never {
             vfs.listen_to_reads();
+            let read = vfs.clone();
             let promote = move || promote::promote(&read, &reads.heard, wanted);
-            threads.push(Builder::new().name("scopefs-promote".to_owned()).spawn(promote)?);
+            workers.threads.push(Builder::new().name("scopefs-promote".to_owned()).spawn(promote)?);
         }
-        let behind = Builder::new().name("scopefs-behind".to_owned()).spawn(move || write_behind(&vfs, &behind))?;
-        threads.push(behind);
-        Ok(Workers { stops, stop_promoting, threads })
+        workers.spawn("scopefs-behind", &vfs, write_behind)?;
+        workers.spawn("scopefs-seal", &vfs, seal)?;
+        workers.spawn("scopefs-count", &vfs, move |vfs, heard| count::follow(vfs, heard, &stopping))?;
+        Ok(workers)
+    }
+
+    fn spawn(
+        &mut self,
+        name: &str,
+        vfs: &Arc<Vfs>,
+        work: impl FnOnce(&Vfs, &Receiver<Message>) + Send + 'static,
+    ) -> io::Result<()> {
+        let (stop, heard) = sync_channel(1);
+        let vfs = vfs.clone();
+        self.threads.push(Builder::new().name(name.to_owned()).spawn(move || work(&vfs, &heard))?);
+        self.stops.push(stop);
+        Ok(())
     }
 
     /// Ends all threads and waits for them; an error if one of them had panicked.
     pub fn stop(self) -> io::Result<()> {
+        self.stopping.store(true, Ordering::Relaxed);
         for stop in &self.stops {
             // A worker that has ended no longer listens; joining tells why.
             let _ = stop.send(Message::Stop);
@@ -166,18 +195,42 @@ fn relieve(vfs: &Vfs, sample: &crate::pressure::Sample) {
 }
 
 fn write_behind(vfs: &Vfs, heard: &Receiver<Message>) {
-    loop {
-        match heard.recv_timeout(BEHIND) {
-            Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-            Ok(Message::Short) | Err(RecvTimeoutError::Timeout) => {}
-        }
+    if vfs.may_end()
+        && let Err(e) = vfs.probe_disk()
+    {
+        tracing::warn!("how fast the workspace's disk is could not be tried: {e}");
+    }
+    let every = if vfs.may_end() { BEHIND_SOON } else { BEHIND };
+    while waits(heard, every) {
         let written = vfs.write_behind(LATEST);
         if written > 0 {
             tracing::debug!("wrote {written} files behind");
         }
+    }
+}
+
+fn seal(vfs: &Vfs, heard: &Receiver<Message>) {
+    step_back(SEAL_PRIORITY);
+    while waits(heard, SEAL) {
         let sealed = vfs.seal_rested();
         if sealed > 0 {
             tracing::debug!("sealed {sealed} files");
         }
+    }
+}
+
+/// Waits until it is time to look again; `false` at the end of the mount.
+fn waits(heard: &Receiver<Message>, every: Duration) -> bool {
+    match heard.recv_timeout(every) {
+        Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => false,
+        Ok(Message::Short) | Err(RecvTimeoutError::Timeout) => true,
+    }
+}
+
+/// The calling thread, and those that it starts, let others go first. On Linux a nice value belongs to a thread.
+fn step_back(nice: i32) {
+    let thread = rustix::thread::gettid();
+    if let Err(e) = rustix::process::setpriority_process(Some(thread), nice) {
+        tracing::debug!("background work runs at ordinary priority: {e}");
     }
 }

@@ -2,22 +2,12 @@
 
 use super::{Compiled, Decision, Router, RuleId};
 use crate::model::RelPath;
-use crate::route::glob::Subject;
 
 impl Router {
     /// The directory whose files are sized and stored together with the file at `path`: the highest that the `dataset`
     /// glob of its rule matches, else the top-level directory. The root for a file that stands in no such directory.
     pub fn dataset_of(&self, path: &RelPath) -> RelPath {
-        let mut dir = RelPath::root();
-        let Some((above, _)) = path.split() else { return dir };
-        let glob = self.compiled(self.decide(path).rule).dataset.as_ref();
-        for name in above.components() {
-            dir.push(name);
-            if glob.is_none_or(|glob| glob.matches(&Subject::new(dir.as_bytes()))) {
-                return dir;
-            }
-        }
-        RelPath::root()
+        RelPath::from_bytes(self.dataset(path)).unwrap_or_default()
     }
 
     /// A rule by its number (from 1), its glob, or its whole name; the built-in one is `default`.

@@ -1,6 +1,6 @@
 //! A decision in words.
 
-use super::{Decision, RuleView};
+use super::{Decision, Row, RuleView};
 use crate::config::{Originals, SealAs, WRITE_BEHIND_LATEST};
 use crate::model::{Durability, OnUnmount, Tier};
 
@@ -11,7 +11,7 @@ pub(super) fn sentence(rule: &RuleView, decision: &Decision) -> String {
         start => format!("kept in {start}, home {}", decision.home),
     };
     let mut parts = vec![place];
-    parts.extend(stand_in(&rule.backend).map(str::to_string));
+    parts.extend(size(decision).map(str::to_string));
     parts.extend((decision.home == Tier::Zarr).then(|| sealing(rule, decision)));
     parts.push(promise(decision).to_string());
     if decision.start != Tier::Disk && decision.durability != Durability::Scratch {
@@ -20,12 +20,31 @@ pub(super) fn sentence(rule: &RuleView, decision: &Decision) -> String {
     format!("{} (backend {}): {}", rule.name, rule.backend, parts.join("; "))
 }
 
-/// What a backend does instead of what its name says, as long as that is not built.
-fn stand_in(backend: &str) -> Option<&'static str> {
-    match backend {
-        "auto" => Some("choosing by the size of the dataset is not built yet, so it acts as memory"),
-        _ => None,
+/// What comes of the size of the dataset.
+pub(super) fn consequence(decision: &Decision) -> &'static str {
+    match decision.row {
+        None => "its rule does not go by the size of the dataset",
+        Some(_) if decision.durability == Durability::Scratch => "in memory, whatever the size, because it is scratch",
+        Some(_) if decision.home == Tier::Zarr => "in memory, and sealed when it rests",
+        Some(_) if decision.start == Tier::Disk => "on disk, because only images are sealed",
+        Some(_) if decision.at_once => "in memory, and written behind to disk at once",
+        Some(_) => "in memory, home disk",
     }
+}
+
+/// What the size of the dataset has to do with it.
+fn size(decision: &Decision) -> Option<&'static str> {
+    Some(match decision.row? {
+        _ if decision.durability == Durability::Scratch => "whatever the size of its dataset, because it is scratch",
+        Row::Small => "its dataset is small",
+        Row::Middle => "its dataset is of middle size",
+        Row::Large if !decision.seals => {
+            "its dataset is large, and sealing is off without a rule or a section [auto], so it is kept as in one of \
+             middle size"
+        }
+        Row::Large if decision.home == Tier::Zarr => "its dataset is large",
+        Row::Large => "its dataset is large, and only images are sealed (.tif, .tiff, .btf, .tf8, .npy)",
+    })
 }
 
 fn sealing(rule: &RuleView, decision: &Decision) -> String {
@@ -54,6 +73,7 @@ fn promise(decision: &Decision) -> &'static str {
 
 fn write_behind(decision: &Decision) -> String {
     match decision.write_behind {
+        Some(_) if decision.at_once => "written behind at once".to_string(),
         Some(_) if decision.home == Tier::Zarr => format!(
             "written to disk as a plain file if it is not sealed {} minutes after a change",
             WRITE_BEHIND_LATEST.as_secs() / 60

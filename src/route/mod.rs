@@ -13,6 +13,7 @@ mod error;
 mod explain;
 mod glob;
 mod path_glob;
+mod row;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,7 @@ use std::time::Duration;
 pub use error::RouteError;
 pub use glob::NameGlob;
 pub use path_glob::{PathGlob, is_glob};
+pub use row::{Lines, Row, is_image};
 
 use crate::config::{Config, ConfigErrors, Originals, PlatePattern, Problem, Rule, SealAs, nearest, read_text};
 use crate::model::{Durability, OnUnmount, RelPath, Tier};
@@ -54,6 +56,13 @@ pub struct Decision {
     pub on_unmount: OnUnmount,
     /// What it is in its store, where its home is one.
     pub seal_as: SealAs,
+    /// With the backend `auto`: how large its dataset is. [`Router::decide`] knows no sizes and says [`Row::Small`];
+    /// [`Decision::in_row`] says what holds in another row.
+    pub row: Option<Row>,
+    /// With the backend `auto`: whether images of a large dataset are sealed.
+    pub seals: bool,
+    /// Written behind as soon as nobody writes to it any more, so that memory can be freed in an instant.
+    pub at_once: bool,
 }
 
 /// One rule as messages and statistics show it.
@@ -83,6 +92,7 @@ pub struct Router {
     // As many as the configuration has; the built-in rule stands apart so that there always is one.
     rules: Vec<Compiled>,
     default: Compiled,
+    lines: Lines,
 }
 
 #[derive(Debug, Clone)]
@@ -123,15 +133,40 @@ impl Router {
             }
         }
         // Cannot truncate where there was no problem: the rules were counted above.
-        let router = Router { default: Compiled::built_in(RuleId(rules.len() as u16), config), rules };
+        let default = Compiled::built_in(RuleId(rules.len() as u16), config);
+        let router = Router { default, rules, lines: Lines::new(&config.auto) };
         (router, problems)
     }
 
     /// What holds for a file of this path. Allocates nothing.
     pub fn decide(&self, path: &RelPath) -> Decision {
+        self.first(path).decision
+    }
+
+    fn first(&self, path: &RelPath) -> &Compiled {
         let subject = Subject::new(path.as_bytes());
-        let first = self.rules.iter().find(|rule| rule.pattern.matches(&subject));
-        first.unwrap_or(&self.default).decision
+        self.rules.iter().find(|rule| rule.pattern.matches(&subject)).unwrap_or(&self.default)
+    }
+
+    /// The path of the dataset that a file belongs to: the outermost directory above it that its rule's `dataset` glob
+    /// names, or else its directory at the top. Empty for files at the top that are in none.
+    pub fn dataset<'p>(&self, path: &'p RelPath) -> &'p [u8] {
+        let bytes = path.as_bytes();
+        let mut dirs =
+            bytes.iter().enumerate().filter(|(_, byte)| **byte == b'/').filter_map(|(at, _)| bytes.get(..at));
+        let named = self.first(path).dataset.as_ref();
+        let named = named.and_then(|glob| dirs.clone().find(|dir| glob.matches(&Subject::new(dir))));
+        named.or_else(|| dirs.next()).unwrap_or_default()
+    }
+
+    /// Whether any rule names datasets other than the directories at the top.
+    pub fn names_datasets(&self) -> bool {
+        self.rules.iter().any(|rule| rule.dataset.is_some())
+    }
+
+    /// Where `auto` draws its lines.
+    pub fn lines(&self) -> &Lines {
+        &self.lines
     }
 
     /// The rule of a decision. An id of another configuration (kept over a restart) gives the built-in rule.
@@ -155,6 +190,11 @@ impl Router {
     /// Whether any rule makes closes durable.
     pub fn any_strict(&self) -> bool {
         self.rules.iter().any(|rule| rule.decision.durability == Durability::Strict)
+    }
+
+    /// What the size of its dataset means for a file, in a few words.
+    pub fn consequence(&self, decision: &Decision) -> &'static str {
+        explain::consequence(decision)
     }
 
     /// Why a file is kept as it is, in one sentence for a person.
@@ -188,13 +228,8 @@ impl Compiled {
     fn built_in(id: RuleId, config: &Config) -> Compiled {
         let rule = Rule::default();
         let view = view("default".to_string(), &rule);
-        Compiled {
-            pattern: Pattern::everything(),
-            of: None,
-            dataset: None,
-            decision: decision(id, &rule, config),
-            view,
-        }
+        let decision = Decision { seals: config.zarr.sealing, ..decision(id, &rule, config) };
+        Compiled { pattern: Pattern::everything(), of: None, dataset: None, decision, view }
     }
 }
 
@@ -211,6 +246,9 @@ fn decision(id: RuleId, rule: &Rule, config: &Config) -> Decision {
         // A rule that did not come from a file may hold any pair: only scratch is ever thrown away.
         on_unmount: if scratch { rule.on_unmount } else { OnUnmount::Keep },
         seal_as: rule.seal_as,
+        row: (rule.backend == "auto").then_some(Row::Small),
+        seals: rule.backend == "auto",
+        at_once: false,
     }
 }
 

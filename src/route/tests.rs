@@ -118,7 +118,7 @@ fn only_scratch_is_ever_discarded_wherever_the_rule_came_from() {
 }
 
 #[test]
-fn an_explanation_names_rule_backend_place_and_what_is_not_built_yet() {
+fn an_explanation_names_rule_backend_place_and_what_follows() {
     let text = "[[rule]]\nmatch = \"tmp/**\"\nbackend = \"memory\"\n\
                 durability = \"scratch\"\non_unmount = \"discard\"\n\
                 [[rule]]\nmatch = \"results/**\"\nbackend = \"zarr\"\n[[rule]]\nmatch = \"raw/**\"\nbackend = \"disk\"\n\
@@ -133,7 +133,7 @@ fn an_explanation_names_rule_backend_place_and_what_is_not_built_yet() {
     assert!(explain("m/a").contains("sealed as labels of 'raw/*' after 30s of rest, beside the original;"));
     assert_eq!(explain("raw/a"), "rule 3 'raw/**' (backend disk): kept on disk; fsync makes it durable");
     assert!(explain("tmp/a").contains("scratch") && explain("tmp/a").contains("discarded at unmount"));
-    assert!(explain("x").starts_with("default (backend auto): kept in memory, home disk; choosing by the size"));
+    assert!(explain("x").starts_with("default (backend auto): kept in memory, home disk; its dataset is small;"));
 }
 
 #[test]
@@ -233,5 +233,80 @@ proptest! {
         let pattern: String = name.chars().flat_map(|c| ['\\', c]).collect();
         prop_assert!(matches(&pattern, &name));
         prop_assert_eq!(matches(&pattern, &other), name == other);
+    }
+}
+
+#[test]
+fn a_dataset_is_the_directory_at_the_top_unless_the_rule_names_others() {
+    let of =
+        |router: &Router, text: &str| String::from_utf8(router.dataset(&path(text.as_bytes())).to_vec()).expect("text");
+    let plain = router("");
+    assert_eq!(of(&plain, "plate/B03/a.tif"), "plate");
+    assert_eq!(of(&plain, "a.tif"), "", "files at the top are one dataset");
+    let named = router(
+        "[[rule]]\nmatch = \"results/**\"\nbackend = \"auto\"\ndataset = \"results/*\"\n\
+         [[rule]]\nmatch = \"deep/**\"\nbackend = \"auto\"\ndataset = \"**/run?\"",
+    );
+    assert_eq!(of(&named, "results/p1/B03/a.tif"), "results/p1");
+    assert_eq!(of(&named, "results/a.tif"), "results", "nothing above it is named");
+    assert_eq!(of(&named, "deep/run1/x/run2/a"), "deep/run1", "the outermost");
+    assert_eq!(of(&named, "other/p1/a"), "other");
+    assert!(named.names_datasets() && !plain.names_datasets());
+}
+
+#[test]
+fn a_dataset_that_shrinks_stays_in_its_row_until_it_is_a_fifth_below_the_line() {
+    let lines = *router("[auto]\nmemory_below = 100\nzarr_above = 1000").lines();
+    let up: Vec<Row> = [0, 99, 100, 1000, 1001].map(|bytes| lines.row(bytes, Row::Small)).to_vec();
+    assert_eq!(up, [Row::Small, Row::Small, Row::Middle, Row::Middle, Row::Large]);
+    assert_eq!(
+        [1000, 800, 799, 81, 79].map(|bytes| lines.row(bytes, Row::Large)),
+        [Row::Large, Row::Large, Row::Middle, Row::Middle, Row::Small]
+    );
+    assert_eq!([99, 80, 79].map(|bytes| lines.row(bytes, Row::Middle)), [Row::Middle, Row::Middle, Row::Small]);
+    assert_eq!((lines.next_at(Row::Middle), lines.back_below(Row::Large)), (Some(1000), Some(800)));
+}
+
+#[test]
+fn the_row_decides_what_auto_means_and_nothing_else_does() {
+    let text = "[[rule]]\nmatch = \"s/**\"\nbackend = \"auto\"\ndurability = \"scratch\"\n\
+                [[rule]]\nmatch = \"m/**\"\nbackend = \"memory\"\n[[rule]]\nmatch = \"**\"\nbackend = \"auto\"";
+    let told = router(text);
+    let of = |text: &str, row| told.decide(&path(text.as_bytes())).in_row(row, &path(text.as_bytes()));
+    let places = |decision: Decision| (decision.start, decision.home, decision.at_once);
+    assert_eq!(places(of("p/a.TIF", Row::Small)), (Tier::Memory, Tier::Disk, false));
+    assert_eq!(places(of("p/a.TIF", Row::Middle)), (Tier::Memory, Tier::Disk, true));
+    assert_eq!(places(of("p/a.TIF", Row::Large)), (Tier::Memory, Tier::Zarr, false));
+    assert_eq!(places(of("p/a.csv", Row::Large)), (Tier::Disk, Tier::Disk, true));
+    for row in [Row::Small, Row::Middle, Row::Large] {
+        assert_eq!(places(of("s/a.tif", row)), (Tier::Memory, Tier::Disk, false), "scratch");
+        assert_eq!(places(of("m/a.tif", row)), (Tier::Memory, Tier::Disk, false), "not auto");
+    }
+    assert!(
+        told.explain(&of("p/a.tif", Row::Middle))
+            .contains("of middle size; fsync makes it durable; written behind at once")
+    );
+    assert!(told.explain(&of("p/a.tif", Row::Large)).contains("its dataset is large; sealed after 30s of rest"));
+}
+
+#[test]
+fn the_built_in_rule_seals_only_where_the_sizes_are_written() {
+    for (text, home) in
+        [("", Tier::Disk), ("[memory]\nhigh = 0.9", Tier::Disk), ("[auto]\nzarr_above = \"2GiB\"", Tier::Zarr)]
+    {
+        let told = router(text);
+        let decision = told.decide(&path(b"p/a.tif")).in_row(Row::Large, &path(b"p/a.tif"));
+        assert_eq!(decision.home, home, "{text}");
+        assert_eq!(told.explain(&decision).contains("sealing is off"), home == Tier::Disk, "{text}");
+    }
+}
+
+#[test]
+fn images_are_told_by_their_names() {
+    for name in ["a.tif", "p/b.TIFF", "x.ome.tif", "v.npy", "big.BTF"] {
+        assert!(is_image(&path(name.as_bytes())), "{name}");
+    }
+    for name in ["tif", "a.png", "tif/readme", "a.tif.gz", "npy"] {
+        assert!(!is_image(&path(name.as_bytes())), "{name}");
     }
 }

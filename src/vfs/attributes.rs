@@ -89,10 +89,13 @@ impl Vfs {
         let inode = self.inode(ino)?;
         self.check_not_in_store(&inode)?;
         if let Some(size) = changes.size {
+            self.track(&inode)?;
+            inode.found.store(false, std::sync::atomic::Ordering::Release);
             self.unseal_to_write(&inode, size == 0)?;
         }
         let _names = self.namespace.read();
         self.touch(&inode);
+        let made = self.is_as_made(&inode);
         {
             let _opens = inode.opens.lock();
             if let Some(size) = changes.size {
@@ -113,6 +116,12 @@ impl Vfs {
                 }
                 Ok(())
             })?;
+        }
+        if made {
+            self.make_again(&inode);
+        }
+        if changes.size.is_some() {
+            self.doubt_links(&inode);
         }
         self.attr(&inode)
     }

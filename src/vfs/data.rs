@@ -63,6 +63,7 @@ impl Vfs {
         let end = offset.checked_add(data.len() as u64).ok_or(Error::Invalid("beyond the largest file"))?;
         let write = |content: &Content, object: &Object| {
             object.write_all_at(data, offset)?;
+            self.grew(&handle.inode, content, end);
             self.note_written(content, &(offset..end))
         };
         self.change(&handle, data.len() as u64, offset..end, write)?;
@@ -90,7 +91,11 @@ impl Vfs {
             // Whatever changes bytes without writing them is done to whole files.
             self.make_whole(&handle.inode)?;
         }
-        self.change(&handle, takes, changed, |_, object| Ok(object.allocate(mode, offset, len)?))
+        self.change(&handle, takes, changed, |content, object| {
+            object.allocate(mode, offset, len)?;
+            self.resized(&handle.inode, content, object.size()?);
+            Ok(())
+        })
     }
 
     /// Changes the bytes of an open file: `takes` bytes more may be needed, and `range` will be different.
@@ -139,6 +144,10 @@ impl Vfs {
     /// it. `false` if neither can be: the kernel serves readers of the file, and nothing else can leave. Then it may
     /// take what the tmpfs still gives.
     fn go_home(&self, inode: &Arc<Inode>) -> Result<bool> {
+        // What the disk has already is the cheapest to let go.
+        if self.drop_clean(self.budget.limit() / 16) > 0 {
+            return Ok(true);
+        }
         match self.depart(inode, Goal::Home, Reason::Outgrown) {
             Ok(()) | Err(MoveError::NotThere) => Ok(true),
             Err(MoveError::Held) => {
@@ -198,6 +207,7 @@ impl Vfs {
         let before = object.size()?;
         self.mark_dirty(inode, content.place);
         object.set_size(size)?;
+        self.resized(inode, &content, size);
         note_change(&content, before.min(size)..before.max(size));
         if content.place.tier == Tier::Memory {
             self.inodes.census.measure(inode, || object.size())?;

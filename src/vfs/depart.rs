@@ -69,7 +69,7 @@ pub(super) struct Departure {
     staged: Staged,
     goal: Goal,
     /// The version that is durable in the copy, with its attributes.
-    settled: Option<Attr>,
+    pub(super) settled: Option<Attr>,
 }
 
 impl Departure {

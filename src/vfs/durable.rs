@@ -13,9 +13,6 @@ use crate::model::{Durability, OnUnmount, RelPath, Tier};
 /// A file that is fsynced again within this time is better off on disk.
 const AGAIN: Duration = Duration::from_secs(60);
 
-/// Idle time before writing behind where the memory tier may end with a session or a job.
-const SOON: Duration = Duration::from_secs(5);
-
 /// How far a long operation has come.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Progress {
@@ -238,42 +235,5 @@ impl Vfs {
         inode.names.write().clear();
         self.uncount_clean(inode);
         self.inodes.unsettle(place.ino);
-    }
-
-    /// Brings home what has been idle or dirty for too long; returns how many files. `latest` bounds the age whatever
-    /// happens to the file.
-    pub fn write_behind(&self, latest: Duration) -> usize {
-        let now = self.now();
-        let mut due: Vec<Arc<Inode>> = self
-            .inodes
-            .residents()
-            .into_iter()
-            .filter(|inode| inode.is_dirty() && self.is_due(inode, now, latest))
-            .collect();
-        self.images_first(&mut due, |inode| inode);
-        let mut done = 0;
-        for batch in due.chunks(super::evict::BATCH) {
-            let results = self.send_home(batch, Goal::Clean, Reason::Rule, false);
-            done += results.iter().filter(|result| result.is_ok()).count();
-        }
-        done
-    }
-
-    fn is_due(&self, inode: &Inode, now: u64, latest: Duration) -> bool {
-        let _names = self.namespace.read();
-        let Some(path) = inode.path() else { return false };
-        let decision = self.router.decide(&path);
-        let Some(idle) = decision.write_behind.filter(|_| decision.durability != Durability::Scratch) else {
-            return false;
-        };
-        let idle = if self.short_lived { idle.min(SOON) } else { idle };
-        let ago = |at: u64| Duration::from_millis(now.saturating_sub(at));
-        if decision.home == Tier::Zarr && !self.is_refused(inode) && self.stores.is_some() {
-            // It is sealed when it has rested. One that is written again and again is sealed at a moment at which nobody
-            // has it open, and goes home as a plain file only if there was none for too long.
-            let age = ago(inode.dirty_since.load(Ordering::Relaxed));
-            return age >= latest || (age >= latest / 2 && inode.opens.lock().writers == 0);
-        }
-        ago(inode.changed.load(Ordering::Relaxed)) >= idle || ago(inode.dirty_since.load(Ordering::Relaxed)) >= latest
     }
 }

@@ -9,7 +9,7 @@ use super::{Goal, MoveError, Vfs};
 /// Files that go home together: one journal commit of the disk's file system serves them all.
 pub(super) const BATCH: usize = 64;
 /// Bytes that go home together.
-const BATCH_BYTES: u64 = 64 << 20;
+pub(super) const BATCH_BYTES: u64 = 64 << 20;
 
 /// Files that were opened as often as this lately are all hot: the one that was used longest ago leaves first.
 const HOT: u8 = 4;
@@ -60,6 +60,24 @@ impl Vfs {
         relief
     }
 
+    /// Frees about `wanted` bytes of closed files that their home has too: nothing is written for that. Returns bytes.
+    pub(super) fn drop_clean(&self, wanted: u64) -> u64 {
+        if self.budget.clean() == 0 {
+            return 0;
+        }
+        let mut clean: Vec<Candidate> =
+            self.inodes.residents().into_iter().filter_map(|inode| self.clean_candidate(inode)).collect();
+        clean.sort_by_key(|candidate| candidate.rank);
+        let mut relief = Relief::default();
+        for candidate in clean {
+            if relief.bytes >= wanted {
+                break;
+            }
+            self.evict_batch(&mut vec![candidate], &mut relief);
+        }
+        relief.bytes
+    }
+
     fn evict_batch(&self, batch: &mut Vec<Candidate>, relief: &mut Relief) {
         let inodes: Vec<Arc<Inode>> = batch.iter().map(|candidate| candidate.inode.clone()).collect();
         let results = self.send_home(&inodes, Goal::Home, Reason::Evicted, false);
@@ -81,11 +99,26 @@ impl Vfs {
         }
     }
 
+    /// A closed file that the home has too; how much it holds is known without a look at it.
+    fn clean_candidate(&self, inode: Arc<Inode>) -> Option<Candidate> {
+        let bytes = inode.clean_bytes.load(Ordering::Relaxed);
+        if bytes == 0 || inode.is_absent() || inode.is_dirty() || inode.opens.lock().total > 0 {
+            return None;
+        }
+        let heat = self.promotion.heat.of(inode.ino).min(HOT);
+        let rank = (false, false, heat, inode.used.load(Ordering::Relaxed));
+        Some(Candidate { inode, bytes, rank })
+    }
+
     /// Files in memory in the order in which they should leave it.
     fn candidates(&self, since: u64) -> Vec<Candidate> {
         let mut candidates: Vec<Candidate> = Vec::new();
         for inode in self.inodes.residents() {
             if inode.is_absent() || inode.used.load(Ordering::Relaxed) >= since {
+                continue;
+            }
+            if let Some(candidate) = self.clean_candidate(inode.clone()) {
+                candidates.push(candidate);
                 continue;
             }
             let open = inode.opens.lock().total > 0;
@@ -115,6 +148,7 @@ impl Vfs {
         reason: Reason,
         wait: bool,
     ) -> Vec<std::result::Result<(), MoveError>> {
+        let began = self.clock.now();
         // The order in which moves are locked does not matter as long as only try_lock is used for more than one.
         let guards: Vec<_> = inodes.iter().map(|inode| inode.moving.try_lock()).collect();
         let begin = |(inode, guard): (_, &Option<_>)| match guard {
@@ -130,6 +164,9 @@ impl Vfs {
         for departure in begun.iter_mut().flatten().flatten() {
             settled.push(self.settle_departure(departure));
         }
+        let bytes =
+            begun.iter().flatten().flatten().filter_map(|departure| departure.settled).map(|attr| attr.size).sum();
+        self.note_rate(bytes, self.clock.now().saturating_sub(began));
         let mut settled = settled.into_iter();
         let mut records = Vec::new();
         for departure in begun {

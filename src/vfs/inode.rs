@@ -11,6 +11,7 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use smallvec::SmallVec;
 
 use super::census::{Census, Counted};
+use super::datasets::Dataset;
 use super::delta::Delta;
 use super::identity::Place;
 use super::sealed::Sealed;
@@ -75,6 +76,8 @@ pub(crate) struct Content {
     pub gone: Option<Box<Gone>>,
     /// The version that a store holds.
     pub sealed: Option<Sealed>,
+    /// What its length counts to; unknown until somebody may write to it.
+    pub dataset: Option<Arc<Dataset>>,
 }
 
 /// What is left of an inode without a name. The kernel may still open it: a program may have found the name a moment
@@ -119,6 +122,8 @@ pub enum Reason {
     Sealed,
     /// A sealed file that somebody writes to.
     Unsealed,
+    /// Memory holds as much as can be written before the job or session ends.
+    SessionBound,
     /// It is read again and again, or somebody walks towards it.
     Promoted,
 }
@@ -142,6 +147,10 @@ pub struct Inode {
     pub(crate) writer_gap: AtomicU64,
     /// Bytes of this file that the budget counts as clean.
     pub(crate) clean_bytes: AtomicU64,
+    /// Length that its dataset counts, while it has one. Changed under `content`, for reading or writing.
+    pub(crate) length: AtomicU64,
+    /// It was in the workspace before, or was put there by somebody else, and nobody has opened it for writing since.
+    pub(crate) found: AtomicBool,
     /// Memory holds what the home does not.
     pub(crate) dirty: AtomicBool,
     /// Bytes of it that were written to disk or sealed, all in all.
@@ -202,6 +211,8 @@ impl Inode {
             changed: AtomicU64::new(0),
             writer_gap: AtomicU64::new(0),
             clean_bytes: AtomicU64::new(0),
+            length: AtomicU64::new(0),
+            found: AtomicBool::new(false),
             dirty: AtomicBool::new(false),
             brought_home: AtomicU64::new(0),
             written_behind: AtomicBool::new(false),
@@ -224,7 +235,7 @@ impl Inode {
             moving: Mutex::new(()),
             released: Condvar::new(),
             opens: Mutex::new(Opens::default()),
-            content: RwLock::new(Content { place, object: None, delta: None, gone: None, sealed: None }),
+            content: RwLock::new(Content { place, object: None, delta: None, gone: None, sealed: None, dataset: None }),
         }
     }
 
@@ -254,6 +265,11 @@ impl Inode {
         self.seal_is_current.load(Ordering::Acquire)
     }
 
+    /// Whether it was there before, and nobody has rewritten it through the mount.
+    pub(crate) fn is_found(&self) -> bool {
+        self.found.load(Ordering::Acquire)
+    }
+
     /// Whether memory holds what the home does not.
     pub fn is_dirty(&self) -> bool {
         self.dirty.load(Ordering::Acquire)
@@ -267,7 +283,7 @@ impl Inode {
     /// Why the bytes are where they are.
     pub fn reason(&self) -> Reason {
         use Reason::*;
-        const ALL: [Reason; 15] = [
+        const ALL: [Reason; 16] = [
             Found,
             Rule,
             PressureAtCreate,
@@ -282,6 +298,7 @@ impl Inode {
             NoMemoryTier,
             Sealed,
             Unsealed,
+            SessionBound,
             Promoted,
         ];
         ALL[usize::from(self.reason.load(Ordering::Relaxed)) % ALL.len()]
@@ -418,6 +435,11 @@ impl InodeTable {
     /// Every file in memory.
     pub fn residents(&self) -> Vec<Arc<Inode>> {
         self.resident.iter().map(|entry| entry.value().clone()).collect()
+    }
+
+    /// Every regular file that is known.
+    pub fn files(&self) -> Vec<Arc<Inode>> {
+        self.by_ino.iter().filter(|inode| inode.kind == FileKind::Regular).map(|inode| inode.clone()).collect()
     }
 
     /// Every directory that is known.

@@ -171,7 +171,9 @@ impl Vfs {
             let mut fresh = false;
             let inode = self.inodes.get_or_insert(ino, counted, || {
                 fresh = true;
-                Inode::new(ino, attr.kind, place, Reason::Found)
+                let inode = Inode::new(ino, attr.kind, place, Reason::Found);
+                inode.found.store(!self.datasets.is_made(attr), Ordering::Release);
+                inode
             });
             // The number may still belong to a deleted file whose disk inode was used again, or to one that is
             // somewhere else now.

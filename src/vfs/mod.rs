@@ -17,9 +17,12 @@
 
 mod arrive;
 mod attributes;
+mod behind;
 mod budget;
 mod census;
+mod count;
 mod data;
+mod datasets;
 mod delta;
 mod depart;
 mod directory;
@@ -43,6 +46,7 @@ mod partial;
 mod pins;
 mod promote;
 mod publish;
+mod rate;
 mod records;
 mod recover;
 mod recover_records;
@@ -55,10 +59,12 @@ mod seen;
 mod settle;
 mod shadow;
 mod snapshot;
+mod start;
 mod stubs;
 mod unseal;
 mod unseal_part;
 mod walk;
+mod wants;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -67,7 +73,9 @@ use dashmap::{DashMap, DashSet};
 use parking_lot::{Mutex, RwLock};
 
 pub use attributes::{Changes, Times};
+pub use behind::WriteBound;
 pub use budget::{Budget, Gauge, Room};
+pub use datasets::DatasetView;
 pub use depart::{Goal, MoveError};
 pub use durable::Progress;
 pub use error::{Error, Result};
@@ -92,6 +100,8 @@ use crate::backend::zarr::{SealedId, Stores};
 use crate::backend::{Disk, Memory};
 use crate::model::{Clock, FileKind, RelPath, Tier, Timestamp};
 use crate::route::Router;
+use behind::Behind;
+use datasets::Datasets;
 use handle::Handles;
 use identity::{Identities, Place};
 use inode::InodeTable;
@@ -123,6 +133,8 @@ pub struct Parts {
     pub read_only: bool,
     /// The memory tier may end with a login session or a job: what is dirty comes home soon.
     pub short_lived: bool,
+    /// The time within which everything dirty must be able to come home then.
+    pub stop_within: std::time::Duration,
     /// A sealed file of at least this many bytes is unsealed in part when somebody writes to it.
     pub unseal_in_part_from: u64,
     /// Called when the last reader of a file has closed it: must return at once.
@@ -151,7 +163,8 @@ pub struct Vfs {
     /// On overlayfs the lease test sees no mappings: what the kernel served could never be moved safely.
     disk_leases: bool,
     read_only: bool,
-    short_lived: bool,
+    datasets: Datasets,
+    behind: Behind,
     unseal_in_part_from: u64,
     draining: AtomicBool,
     root: Arc<Inode>,
@@ -230,6 +243,7 @@ impl Vfs {
         };
         let disk_leases = rustix::fs::fstatfs(parts.disk.tree().root())?.f_type as i64 != OVERLAYFS_MAGIC;
         let pins = pins::Pins::load(&parts.disk);
+        let lines = *parts.router.lines();
         let vfs = Vfs {
             namespace: RwLock::new(()),
             disk: parts.disk,
@@ -249,7 +263,8 @@ impl Vfs {
             passthrough: AtomicBool::new(parts.passthrough),
             disk_leases,
             read_only: parts.read_only,
-            short_lived: parts.short_lived,
+            datasets: Datasets::new(lines),
+            behind: Behind::new(parts.short_lived.then_some(parts.stop_within)),
             unseal_in_part_from: parts.unseal_in_part_from,
             draining: AtomicBool::new(false),
             root,

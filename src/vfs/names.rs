@@ -9,7 +9,8 @@ use super::inode::{Gone, Inode, Reason};
 use super::journal::Record;
 use super::rename::is_version;
 use super::report::over_record;
-use super::{Error, OWN_DIR, OpenFlags, Opened, Result, Room, Vfs};
+use super::start::Start;
+use super::{Error, OWN_DIR, OpenFlags, Opened, Result, Vfs};
 use crate::backend::{Node, Object, Owner, Time, Times, Tree};
 use crate::model::{Attr, FileKind, Name, RelPath, Tier};
 
@@ -25,12 +26,6 @@ pub struct Creator {
     pub gid: u32,
     /// Its umask, which a default ACL of the directory overrides.
     pub umask: u16,
-}
-
-/// Where a new file starts.
-enum Start {
-    Memory,
-    Disk(Reason),
 }
 
 impl Vfs {
@@ -149,34 +144,10 @@ impl Vfs {
             Start::Memory => self.make_in_memory(dir, name, &path, &birth)?,
             Start::Disk(reason) => self.make_file_on_disk(dir, name, &path, &birth, reason)?,
         };
+        self.count_created(&inode, &path);
         let attr = self.show(&inode, object.stat()?);
         let opened = self.open_new(&inode, object, flags);
         Ok((attr, opened))
-    }
-
-    /// Memory if the rule wants it and everything is in its favour; otherwise disk, and why.
-    fn start(&self, path: &RelPath, dir: &Inode, flags: &OpenFlags) -> Start {
-        if self.memory.is_none() {
-            return Start::Disk(Reason::NoMemoryTier);
-        }
-        if self.start_tier(path) != Tier::Memory {
-            return Start::Disk(Reason::Rule);
-        }
-        if flags.sync {
-            return Start::Disk(Reason::Synced);
-        }
-        if dir.place().dev != self.root.place().dev {
-            return Start::Disk(Reason::OtherFileSystem);
-        }
-        if self.draining.load(Ordering::Relaxed) || self.budget.is_pressed() {
-            return Start::Disk(Reason::PressureAtCreate);
-        }
-        // A new file needs an inode at both places; its first page is asked for by the first write.
-        if self.budget.ask(4096) != Room::Granted || !self.budget.ask_file(self.inodes.resident_count()) {
-            (self.on_short)();
-            return Start::Disk(Reason::PressureAtCreate);
-        }
-        Start::Memory
     }
 
     fn make_in_memory(
@@ -236,6 +207,7 @@ impl Vfs {
         let attr = object.stat()?;
         let inode = self.disk_inode(dir, name, path, &attr, true);
         inode.set_reason(reason);
+        inode.found.store(false, Ordering::Release);
         self.saw_made(path, reason);
         Ok((inode, object))
     }
@@ -373,8 +345,11 @@ impl Vfs {
         if let (Some(disk), Some(memory)) = (ours.filter(|disk| disk.nlink > 1), layers.memory) {
             self.follow_links(inode, memory.ino, &disk.identity())?;
         }
-        if let Some(last) = layers.memory.or(layers.disk).filter(|attr| attr.nlink == 1) {
-            self.mark_gone(inode, last, node);
+        if let Some(last) = layers.memory.or(layers.disk) {
+            self.count_unlinked(inode, path, &last);
+            if last.nlink == 1 {
+                self.mark_gone(inode, last, node);
+            }
         }
         self.forsaken(inode, forsaken)
     }
@@ -476,6 +451,9 @@ impl Vfs {
             _ => self.link_on_disk(&from, &to)?,
         }
         inode.add_name(&dir, new_name, None);
+        if self.router.dataset(&from) != self.router.dataset(&to) {
+            self.datasets.doubt(&to, false);
+        }
         if inode.is_sealed() {
             self.update_sealed(&inode)?;
         }

@@ -80,6 +80,8 @@ impl Vfs {
         }
         if flags.write || flags.truncate {
             self.check_not_in_store(&inode)?;
+            self.track(&inode)?;
+            inode.found.store(false, Ordering::Release);
             self.unseal_to_write(&inode, flags.truncate)?;
             self.note_writer(&inode);
         }
@@ -235,6 +237,9 @@ impl Vfs {
     pub fn release(&self, fh: Fh) {
         let Some(handle) = self.handles.remove_file(fh) else { return };
         let inode = handle.inode.clone();
+        if handle.write {
+            self.settle_length(&inode);
+        }
         let (closed, last) = {
             let mut opens = inode.opens.lock();
             opens.total = opens.total.saturating_sub(1);

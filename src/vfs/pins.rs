@@ -248,7 +248,7 @@ impl Vfs {
         let start = match self.pin_at(path) {
             Some(Pin::Memory) => Tier::Memory,
             Some(Pin::Never) => Tier::Disk,
-            None => self.router.decide(path).start,
+            None => self.decide(path).start,
         };
         if start == Tier::Memory && self.is_in_store(path) { Tier::Disk } else { start }
     }

@@ -281,9 +281,13 @@ impl Vfs {
         for (path, ino) in &remembered.waiting {
             if let Ok((inode, _)) = self.walk(path)
                 && inode.place() == (Place { tier: Tier::Disk, dev: self.root.place().dev, ino: *ino })
-                && self.wants_seal(&inode)
             {
-                self.seals.waiting.insert(inode.ino, inode);
+                // It was written through a mount: noted only then.
+                inode.found.store(false, Ordering::Release);
+                self.remember_made(&inode);
+                if self.wants_seal(&inode) {
+                    self.seals.waiting.insert(inode.ino, inode);
+                }
             }
         }
     }

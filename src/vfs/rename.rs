@@ -364,6 +364,7 @@ impl Vfs {
                 _ => shadowed_at(other),
             };
             inode.add_name(&other.dir, &other.name, over);
+            self.count_moved(inode, end, other);
             if let Some(disk) = end.layers.disk.filter(|disk| disk_moved && disk.nlink > 1) {
                 self.follow_links(inode, end.memory(), &disk.identity())?;
             }
@@ -375,6 +376,18 @@ impl Vfs {
             }
         }
         Ok(())
+    }
+
+    /// What stood at one end stands at the other now.
+    fn count_moved(&self, inode: &Inode, end: &End, other: &End) {
+        let attr = if inode.in_mirror() { end.layers.memory } else { end.layers.disk };
+        match attr {
+            _ if inode.kind == FileKind::Directory => self.count_dir_renamed(&end.path, &other.path),
+            Some(attr) if inode.kind == FileKind::Regular => {
+                self.count_renamed(inode, &end.path, &other.path, &attr);
+            }
+            _ => {}
+        }
     }
 
     /// A memory file moved together with the disk file that it shadows, whose ctime has changed with that.
@@ -395,6 +408,9 @@ impl Vfs {
             self.follow_links(lost, to.memory(), &disk.identity())?;
         }
         let last = if lost.in_mirror() { to.layers.memory } else { to.layers.disk };
+        if let Some(last) = &last {
+            self.count_unlinked(lost, &to.path, last);
+        }
         if let Some(last) = last
             && (last.nlink == 1 || lost.kind == FileKind::Directory)
         {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::census::Heading;
 use super::inode::{Inode, Reason};
 use super::journal::Record;
-use super::{Error, MoveError, Result, Vfs};
+use super::{DatasetView, Error, MoveError, Result, Vfs};
 use crate::backend::zarr::{SealedId, StoreFigures, StoredAt};
 use crate::model::{Attr, Identity, RelPath, State, Tier};
 
@@ -95,6 +95,8 @@ pub struct Explained {
     pub stored_size: u64,
     /// The store that has this version of it, if one has.
     pub store: Option<StoredAt>,
+    /// The dataset that a file counts to, and what its size means for the file.
+    pub dataset: Option<(DatasetView, &'static str)>,
 }
 
 impl Vfs {
@@ -160,8 +162,11 @@ impl Vfs {
         self.load_stores_to(path)?;
         let _names = self.namespace.read();
         let (inode, attr) = self.walk(path)?;
-        let decision = self.router.decide(path);
+        let decision = self.decide(path);
         let mut reason = format!("{}; {}", why(inode.reason()), self.router.explain(&decision));
+        if inode.is_found() && decision.home == Tier::Zarr && !self.router.rule(decision.rule).adopt {
+            reason = format!("not sealed: it was there before, and its rule does not say adopt = true; {reason}");
+        }
         if let Some(refusal) = self.why_refused(&inode).filter(|_| !inode.is_sealed()) {
             reason = format!("not sealed: {refusal}; {reason}");
         }
@@ -184,6 +189,10 @@ impl Vfs {
             stored_size: at.as_ref().map_or(attr.blocks * 512, |at| at.stored_bytes),
             stored_at: at.map_or_else(|| path.clone(), |at| at.store),
             store,
+            dataset: self
+                .dataset_of(path)
+                .filter(|_| inode.kind == crate::model::FileKind::Regular)
+                .map(|dataset| (dataset, self.router.consequence(&decision))),
         };
         let ino = inode.ino;
         drop(inode);
@@ -344,6 +353,7 @@ fn why(reason: Reason) -> &'static str {
         Reason::NoMemoryTier => "on disk because this mount has no memory tier",
         Reason::Sealed => "sealed when it came to rest",
         Reason::Unsealed => "was sealed, and somebody writes to it",
+        Reason::SessionBound => "on disk because memory held as much as can be written before the job or session ends",
         Reason::Promoted => "a copy, because it is read again and again, or somebody walks towards it",
     }
 }

@@ -20,11 +20,11 @@ use super::partial::Composite;
 use super::rename::is_version;
 use super::report::over_record;
 use super::sealed::Sealed;
-use super::{Error, Goal, Kept, MoveError, Result, Vfs};
+use super::{Error, Goal, MoveError, Result, Vfs};
 use crate::backend::zarr::{Batch, SealError, SealedId, Subject, Ticket};
 use crate::backend::{Access, Backend, ByteSource, Expected, Object, PublishError, Time, Times};
 use crate::config::Originals;
-use crate::model::{Attr, FileKind, Identity, RelPath, Tier, Timestamp};
+use crate::model::{Attr, FileKind, RelPath, Tier, Timestamp};
 
 /// A file on its way into a store.
 struct Sealing {
@@ -38,49 +38,6 @@ struct Sealing {
 type Moved = std::result::Result<(), MoveError>;
 
 impl Vfs {
-    /// Whether the rules want a file in a store, and nothing is known against it. Hold the namespace lock.
-    pub(super) fn wants_seal(&self, inode: &Inode) -> bool {
-        self.stores.is_some()
-            && inode.kind == FileKind::Regular
-            && !inode.is_sealed()
-            && self.may_seal_beside(inode)
-            && inode.path().is_some_and(|path| self.router.decide(&path).home == Tier::Zarr && !self.stays_plain(&path))
-            && !self.is_refused(inode)
-    }
-
-    /// Where originals are kept, a file is sealed when it lies on disk as a plain one, and once.
-    fn may_seal_beside(&self, inode: &Inode) -> bool {
-        if self.originals_of(inode) == Originals::Replace {
-            return true;
-        }
-        let is_plain = inode.place().tier == Tier::Disk || (!inode.is_dirty() && self.plain_copy(inode).is_some());
-        let known = self.seals.kept.get(&inode.ino).map(|kept| (kept.mtime, kept.size));
-        is_plain && known.is_none_or(|known| self.attr(inode).is_ok_and(|attr| (attr.mtime, attr.size) != known))
-    }
-
-    /// The plain file on disk that a clean file in memory is a copy of.
-    fn plain_copy(&self, inode: &Inode) -> Option<Identity> {
-        inode.names.read().iter().find_map(|dentry| dentry.over)
-    }
-
-    /// The file stays as it is; a store has a copy.
-    pub(super) fn keep_original(&self, inode: &Inode, id: SealedId, attr: &Attr) {
-        self.seals.kept.insert(inode.ino, Kept { id, mtime: attr.mtime, size: attr.size });
-    }
-
-    /// A plain file beside which a store has a copy loses a name or gets another: the copy goes. Hold the namespace
-    /// lock.
-    pub(super) fn forget_kept(&self, inode: &Inode) {
-        if let Some((_, kept)) = self.seals.kept.remove(&inode.ino) {
-            self.remove_sealed(kept.id);
-        }
-    }
-
-    /// Whether somebody asked for plain files there.
-    fn stays_plain(&self, path: &RelPath) -> bool {
-        self.seals.plain.read().iter().any(|under| path.starts_with(under))
-    }
-
     /// As [`Vfs::seal_batch`], in one commit.
     pub(super) fn seal_together(&self, inodes: &[Arc<Inode>], goal: Goal, reason: Reason, wait: bool) -> Vec<Moved> {
         // More than one is locked: only ever by trying, unless it is alone.
@@ -319,7 +276,7 @@ impl Vfs {
         Ok(())
     }
 
-    fn originals_of(&self, inode: &Inode) -> Originals {
+    pub(super) fn originals_of(&self, inode: &Inode) -> Originals {
         inode.path().map_or(Originals::Replace, |path| self.originals(&path))
     }
 

@@ -18,7 +18,7 @@ const REST_MOST: Duration = Duration::from_secs(3600);
 /// Writing a file of so many bytes twice is worth a moment's wait.
 const LARGE: u64 = 8 << 20;
 /// What is part of the name of every store.
-const STORE_SUFFIX: &[u8] = b".ome.zarr";
+pub(super) const STORE_SUFFIX: &[u8] = b".ome.zarr";
 
 type Moved = std::result::Result<(), MoveError>;
 
@@ -40,7 +40,7 @@ impl Vfs {
         if self.stores.is_none() {
             return self.depart_batch(inodes, goal, reason, wait);
         }
-        let ways: Vec<Way> = inodes.iter().map(|inode| self.way_home(inode)).collect();
+        let ways: Vec<Way> = inodes.iter().map(|inode| self.way_home(inode, goal == Goal::Home && !wait)).collect();
         let mut results: Vec<Option<Moved>> = inodes.iter().map(|_| None).collect();
         for way in [Way::Drop, Way::Seal, Way::Disk] {
             // What could not go another way goes to disk.
@@ -66,13 +66,16 @@ impl Vfs {
         results.into_iter().map(|result| result.unwrap_or(Ok(()))).collect()
     }
 
-    fn way_home(&self, inode: &Inode) -> Way {
+    /// Where `in_need` of its memory, a file that the disk has too just leaves: it can be sealed from there.
+    fn way_home(&self, inode: &Inode, in_need: bool) -> Way {
         if self.is_large_image_to_be(inode) {
             wait_for_writers(inode);
         }
         let _names = self.namespace.read();
         if inode.is_sealed() && !inode.is_dirty() {
             Way::Drop
+        } else if in_need && !inode.is_dirty() {
+            Way::Disk
         } else if inode.opens.lock().writers == 0 && self.wants_seal(inode) {
             Way::Seal
         } else {
@@ -139,6 +142,7 @@ impl Vfs {
 
     /// Seals everything at and below `under` that waits on disk for it. `true` entries failed for want of room.
     pub(super) fn seal_waiting(&self, under: &RelPath) {
+        self.seal_crossed(&AtomicBool::new(false));
         let mut due: Vec<Arc<Inode>> = self
             .seals
             .waiting
@@ -211,6 +215,7 @@ impl Vfs {
     /// A file that lies on disk is to be sealed when it has come to rest, if its rule says so.
     pub(super) fn wait_on_disk(&self, inode: &Arc<Inode>) {
         let _names = self.namespace.read();
+        self.remember_made(inode);
         if !self.wants_seal(inode) || self.seals.waiting.insert(inode.ino, inode.clone()).is_some() {
             return;
         }
@@ -225,7 +230,12 @@ impl Vfs {
         if self.stores.is_none() || self.read_only || !self.router.rules().any(|(_, rule)| rule.adopt) {
             return;
         }
-        let mut dirs = vec![RelPath::root()];
+        self.adopt_below(&RelPath::root(), stop);
+    }
+
+    /// As [`Vfs::adopt`], at and below a directory, together with what was written through this mount.
+    pub(super) fn adopt_below(&self, under: &RelPath, stop: &AtomicBool) {
+        let mut dirs = vec![under.clone()];
         while let Some(dir) = dirs.pop() {
             let Ok(entries) = self.disk.tree().list(&dir) else { continue };
             for entry in entries {
@@ -245,8 +255,9 @@ impl Vfs {
     }
 
     fn adopt_file(&self, path: &RelPath) {
-        let decision = self.router.decide(path);
-        if decision.home != Tier::Zarr || !self.router.rule(decision.rule).adopt {
+        let decision = self.decide(path);
+        let made = || self.disk.tree().stat(path).is_ok_and(|attr| self.datasets.is_made(&attr));
+        if decision.home != Tier::Zarr || !(self.router.rule(decision.rule).adopt || made()) {
             return;
         }
         let found = {

@@ -3,17 +3,14 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::inode::Inode;
 use super::snapshot::{Listed, Lister};
-use super::{OWN_DIR, Result, Vfs};
+use super::{Result, Vfs};
 use crate::backend::Object;
-use crate::model::{FileKind, RelPath, Tier};
-use crate::route::RuleId;
-
-/// Endings of files that may be images.
-const IMAGES: [&str; 3] = ["tif", "tiff", "npy"];
+use crate::model::{Attr, RelPath, Tier};
+use crate::route::{RuleId, is_image};
 
 /// A list may take this part of the memory limit while it is made, so many bytes for each file.
 const LISTER_SHARE: u64 = 16;
@@ -22,11 +19,9 @@ const BYTES_PER_FILE: u64 = 24;
 const CHANGED_SHARE: u64 = 64;
 const CHANGED_MOST: u64 = 16 << 20;
 
-/// What a walk has counted.
+/// What a walk has seen besides sums.
 #[derive(Debug, Default)]
-struct Counted {
-    files: i64,
-    bytes: i64,
+pub(super) struct Walked {
     images: HashMap<RuleId, (u64, u64)>,
     /// As long as the list can be made.
     lister: Option<Lister>,
@@ -66,27 +61,32 @@ impl Vfs {
         self.counters.images.lock().clone()
     }
 
-    /// Walks the workspace once, so that the disk's figures cover it; `stop` ends the walk early.
-    pub fn count_tree(&self, stop: &AtomicBool) {
-        let mut dirs = vec![RelPath::root()];
+    /// Begins to list what is on disk, for `find`, while the workspace is counted.
+    pub(super) fn begin_walk(&self) -> Walked {
         let limit = self.budget.limit();
         let lister = (!self.read_only).then(|| Lister::new(limit / LISTER_SHARE / BYTES_PER_FILE));
-        let mut counted = Counted { lister, ..Counted::default() };
         self.begin_listing((limit / CHANGED_SHARE).min(CHANGED_MOST));
-        while let Some(dir) = dirs.pop() {
-            if stop.load(Ordering::Relaxed) {
-                self.listing.end(None);
-                return;
-            }
-            self.count_dir(&dir, &mut dirs, &mut counted);
-        }
-        self.listing.end(counted.lister.and_then(|lister| told(lister.finish()).flatten()));
-        let mut images: Vec<_> = counted.images.into_iter().map(|(rule, (n, bytes))| (rule, n, bytes)).collect();
+        Walked { lister, ..Walked::default() }
+    }
+
+    /// The walk has seen everything; `None` if it was stopped.
+    pub(super) fn end_walk(&self, walked: Option<Walked>) {
+        let Some(walked) = walked else { return self.listing.end(None) };
+        self.listing.end(walked.lister.and_then(|lister| told(lister.finish()).flatten()));
+        let mut images: Vec<_> = walked.images.into_iter().map(|(rule, (n, bytes))| (rule, n, bytes)).collect();
         images.sort_unstable();
         *self.counters.images.lock() = images;
-        self.counters.disk_files.store(counted.files, Ordering::Relaxed);
-        self.counters.disk_bytes.store(counted.bytes, Ordering::Relaxed);
         self.counters.disk_counted.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes a plain file.
+    pub(super) fn walk_by(&self, walked: &mut Walked, path: &RelPath, attr: &Attr) {
+        let file = Listed { path: path.clone(), size: attr.size, mtime: attr.mtime.secs };
+        walked.list(file, || self.unnamed_file());
+        if is_image(path) {
+            let sum = walked.images.entry(self.router.decide(path).rule).or_default();
+            *sum = (sum.0 + 1, sum.1 + attr.size);
+        }
     }
 
     /// What changes from now on is noted, and what is being changed already.
@@ -114,34 +114,9 @@ impl Vfs {
         let staged = self.disk.tree().stage_empty()?;
         Ok(staged.object().clone())
     }
-
-    fn count_dir(&self, dir: &RelPath, dirs: &mut Vec<RelPath>, counted: &mut Counted) {
-        let Ok(entries) = self.disk.tree().list(dir) else { return };
-        for entry in entries {
-            let path = dir.join(&entry.name);
-            match entry.kind {
-                FileKind::Directory if dir.is_root() && entry.name == OWN_DIR => {}
-                kind if self.is_hidden(&path, kind) => {}
-                FileKind::Directory => dirs.push(path),
-                FileKind::Regular => {
-                    let attr = self.disk.tree().find(&path).ok().flatten();
-                    let size = attr.map_or(0, |attr| attr.size);
-                    let mtime = attr.map_or(0, |attr| attr.mtime.secs);
-                    counted.list(Listed { path: path.clone(), size, mtime }, || self.unnamed_file());
-                    counted.files += 1;
-                    counted.bytes += size as i64;
-                    if is_image(&path) {
-                        let sum = counted.images.entry(self.router.decide(&path).rule).or_default();
-                        *sum = (sum.0 + 1, sum.1 + size);
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
 }
 
-impl Counted {
+impl Walked {
     fn list(&mut self, file: Listed, make: impl FnOnce() -> io::Result<Arc<Object>>) {
         let Some(lister) = &mut self.lister else { return };
         if told(lister.add(&file, make)).is_none() {
@@ -153,9 +128,4 @@ impl Counted {
 /// Without a list the tree is walked for each question: no reason to stop.
 fn told<T>(result: io::Result<T>) -> Option<T> {
     result.inspect_err(|e| tracing::debug!("the plain files of the workspace are not listed: {e}")).ok()
-}
-
-fn is_image(path: &RelPath) -> bool {
-    let ending = path.as_path().extension().and_then(|ending| ending.to_str());
-    ending.is_some_and(|ending| IMAGES.iter().any(|image| ending.eq_ignore_ascii_case(image)))
 }

@@ -56,6 +56,7 @@ impl Model {
         self.check_dir("", full)?;
         if full {
             self.check_index()?;
+            self.check_sizes()?;
         }
         self.check_handles(full)
     }

@@ -7,6 +7,7 @@ mod index;
 mod op;
 mod reference;
 mod run;
+mod sizes;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -34,6 +35,7 @@ fn setup(passthrough: bool, sealing: bool) -> impl Strategy<Value = Setup> {
         rules: if sealing { op::SEALING_RULES } else { op::RULES },
         sealing,
         unseal_in_part_from,
+        short_lived: false,
     })
 }
 

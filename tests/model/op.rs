@@ -16,6 +16,10 @@ pub const FARTHEST: u64 = 160 << 10;
 
 /// The rules under which the model runs.
 pub const RULES: &str = r#"
+[auto]
+memory_below = "20KiB"
+zarr_above = "600KiB"
+
 [[rule]]
 match = "e/**"
 backend = "disk"

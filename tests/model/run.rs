@@ -70,7 +70,7 @@ impl Model {
         }
         let fine_times = times_are_fine(world.workspace.path()) && times_are_fine(reference.root());
         let (vfs, _) = world.mount();
-        Some(Model {
+        let model = Model {
             world,
             reference,
             kernel: Some(Kernel::new(vfs)),
@@ -80,7 +80,9 @@ impl Model {
             seen: HashMap::new(),
             loose: HashSet::new(),
             fine_times,
-        })
+        };
+        model.count();
+        Some(model)
     }
 
     pub fn kernel(&self) -> &Kernel {
@@ -420,6 +422,7 @@ impl Model {
         self.inos.clear();
         self.seen.clear();
         let after = self.picture()?;
+        self.count();
         for (path, attr) in &before {
             let now = after.get(path).ok_or(format!("{path}: did not survive the restart"))?;
             // Numbers and ctimes end with the mount.

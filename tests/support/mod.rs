@@ -33,13 +33,22 @@ pub struct Setup {
     pub rules: &'static str,
     /// Whether there are stores.
     pub sealing: bool,
+    /// Whether the memory tier may end with a job.
+    pub short_lived: bool,
     /// Sealed files of this size are unsealed in part, in bytes.
     pub unseal_in_part_from: u64,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Setup { limit: 64 << 20, passthrough: false, rules: "", sealing: false, unseal_in_part_from: u64::MAX }
+        Setup {
+            limit: 64 << 20,
+            passthrough: false,
+            rules: "",
+            sealing: false,
+            short_lived: false,
+            unseal_in_part_from: u64::MAX,
+        }
     }
 }
 
@@ -141,7 +150,8 @@ impl World {
             clock: self.clock.clone(),
             passthrough: self.setup.passthrough,
             read_only: false,
-            short_lived: false,
+            short_lived: self.setup.short_lived,
+            stop_within: std::time::Duration::from_secs(20),
             unseal_in_part_from: self.setup.unseal_in_part_from,
             on_read: Box::new(|_| {}),
             on_short: Box::new(|| {}),

@@ -1,5 +1,6 @@
 //! The file system without a mount: one behaviour a test.
 
+mod auto;
 mod find;
 mod jobs;
 mod labels;

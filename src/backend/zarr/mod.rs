@@ -14,6 +14,7 @@ mod commit;
 mod companions;
 mod documents;
 mod due;
+mod estimate;
 pub mod files;
 mod ground;
 mod grow;
@@ -56,6 +57,7 @@ mod windows;
 mod within;
 
 pub use backend::Zarr;
+pub use estimate::compressed_size;
 pub use stores::{
     Batch, LabelsOf, SealError, SealedEntry, SealedFile, SealedId, StoreFigures, StoreTotal, StoredAt, Stores, Subject,
     Ticket, Within,

@@ -9,7 +9,7 @@ use rustix::fs::{Mode, OFlags};
 use super::life::Served;
 use super::serve::Parts;
 use super::served::MountedVfs;
-use crate::backend::memory::place::{Place, PlaceKind};
+use crate::backend::memory::place::Place;
 use crate::backend::zarr::Zarr;
 use crate::backend::{Disk, Memory};
 use crate::cli::failure::Failure;
@@ -113,7 +113,8 @@ fn open_vfs(
         clock: Arc::new(SystemClock::default()),
         passthrough: rustix::process::geteuid().is_root(),
         read_only: parts.options.read_only,
-        short_lived: parts.place.is_some_and(|place| !matches!(place.kind, PlaceKind::HostTmpfs)),
+        short_lived: parts.place.is_some_and(|place| place.may_end_with.is_some()),
+        stop_within: parts.config.memory.stop_within,
         unseal_in_part_from: UNSEAL_IN_PART_FROM,
         on_read,
         on_short,

@@ -23,6 +23,7 @@ use crate::cli::config;
 use crate::cli::failure::Failure;
 use crate::cli::mount::options::MountOptions;
 use crate::config::{Config, Limit};
+use crate::control::status::Session;
 use crate::control::{FileError, Server, Status};
 use crate::pressure::{self, MemoryProbe, SystemProbe};
 use crate::route::Router;
@@ -152,6 +153,12 @@ impl Ground {
         status.memory.limit_bytes = self.limit.bytes;
         status.memory.limit_because = self.limit.because.clone();
         (status.memory.high, status.memory.low) = (config.memory.high, config.memory.low);
+        let threat = self.place.as_ref().and_then(|place| place.may_end_with.clone());
+        status.session = threat.map(|may_end_with| Session {
+            may_end_with,
+            stop_within_seconds: config.memory.stop_within.as_secs_f64(),
+            bound_bytes: None,
+        });
         status
     }
 

@@ -4,7 +4,6 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{Builder, JoinHandle};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -25,7 +24,6 @@ pub struct MountedVfs {
     session: Mutex<Option<Mounted>>,
     workers: Mutex<Option<Workers>>,
     jobs: Arc<Jobs>,
-    counting: Counting,
     counted: Option<Counted>,
     gone: Mutex<bool>,
     went: Condvar,
@@ -50,7 +48,6 @@ impl MountedVfs {
                 return Err(error);
             }
         };
-        let counting = Counting::start(vfs.clone())?;
         jobs.raise_pins();
         Ok(MountedVfs {
             vfs,
@@ -58,7 +55,6 @@ impl MountedVfs {
             session: Mutex::new(Some(session)),
             workers: Mutex::new(Some(workers)),
             jobs,
-            counting,
             counted,
             gone: Mutex::new(false),
             went: Condvar::new(),
@@ -132,7 +128,6 @@ impl Served for MountedVfs {
                 if let Err(e) = session.wait() {
                     tracing::error!("the kernel's side of the mount ended with an error: {e}");
                 }
-                self.counting.stop();
                 if let Some(workers) = self.workers.lock().take()
                     && let Err(e) = workers.stop()
                 {
@@ -160,42 +155,5 @@ fn unseal(vfs: &Vfs, plain: &WirePath, tell: &mut dyn FnMut(&vfs::Progress)) -> 
     match vfs.unseal_below(&under, tell) {
         Ok(failed) => failures(&failed),
         Err(e) => vec![FileError::general(format!("{under} cannot be unsealed: {e}"))],
-    }
-}
-
-/// Counts what is on disk once, in the background, for `status`.
-struct Counting {
-    stop: Arc<AtomicBool>,
-    thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-impl Counting {
-    fn start(vfs: Arc<Vfs>) -> io::Result<Counting> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = stop.clone();
-        let count = move || {
-            lower_priority();
-            vfs.count_tree(&stopped);
-            vfs.adopt(&stopped);
-        };
-        let thread = Builder::new().name("scopefs-count".to_owned()).spawn(count)?;
-        Ok(Counting { stop, thread: Mutex::new(Some(thread)) })
-    }
-
-    fn stop(&self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.lock().take()
-            && thread.join().is_err()
-        {
-            tracing::error!("counting the workspace's files had panicked");
-        }
-    }
-}
-
-/// The calling thread runs when nobody else wants to. On Linux a nice value belongs to a thread.
-fn lower_priority() {
-    let thread = rustix::thread::gettid();
-    if let Err(e) = rustix::process::setpriority_process(Some(thread), 19) {
-        tracing::debug!("counting runs at ordinary priority: {e}");
     }
 }

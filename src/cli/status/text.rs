@@ -28,8 +28,10 @@ pub fn status(status: &Status, colours: bool) -> String {
     memory(&status.memory, status.tmpfs.is_some(), colours).into_iter().for_each(&mut line);
     line(tiers(status));
     line(dirty(status, colours));
+    session(status).into_iter().for_each(&mut line);
     line(moved(status, colours));
     sealed(status).into_iter().for_each(&mut line);
+    datasets(status).into_iter().for_each(&mut line);
     line(format!("  open handles {}   pid {}", count(status.open_handles), status.pid));
     trouble(status, colours).into_iter().for_each(&mut line);
     text
@@ -87,12 +89,50 @@ fn dirty(status: &Status, colours: bool) -> String {
 fn moved(status: &Status, colours: bool) -> String {
     let done = status.materialized;
     let mut text = format!("  brought to disk {}, {}", files(done.files), size(done.bytes));
+    if let Some(rate) = done.bytes_per_second {
+        let _ = write!(text, " at {}/s", size(rate));
+    }
     if done.failed > 0 {
         let failed = format!("{} attempts failed", count(done.failed));
         // A `String` takes every write.
         let _ = write!(text, "   {}", paint(failed, Style::Bad, colours));
     }
     text
+}
+
+/// What may be dirty where the memory may end.
+fn session(status: &Status) -> Option<String> {
+    let session = status.session.as_ref()?;
+    let within = age(session.stop_within_seconds);
+    let bound = match session.bound_bytes {
+        Some(bytes) => format!("at most {} only in memory, which the disk takes within {within}", size(bytes)),
+        None => format!("only as much in memory as the disk takes within {within}"),
+    };
+    Some(format!("  memory may end with {}: {bound}", session.may_end_with))
+}
+
+/// The largest datasets, and what could be adopted in them.
+fn datasets(status: &Status) -> Vec<String> {
+    let mut table = Table::default();
+    for dataset in status.datasets.iter().take(LISTED) {
+        let name = dataset.name.to_string();
+        let shown = if name.is_empty() { "(files at the top)".to_owned() } else { name };
+        table.row([&*format!("dataset {shown}"), &files(dataset.files), &size(dataset.bytes), &dataset.row]);
+    }
+    let mut lines: Vec<String> = if status.datasets.is_empty() { Vec::new() } else { vec![table.to_string()] };
+    lines.extend(rest(status.datasets.len(), "datasets"));
+    let found = status.adoptable;
+    if found.files > 0 {
+        let saves =
+            found.saves_bytes_estimate.map(|bytes| format!(", which would save about {} (an estimate)", size(bytes)));
+        let saves = saves.unwrap_or_default();
+        lines.push(format!(
+            "  could be sealed with adopt = true: {}, {}{saves}",
+            files(found.files),
+            size(found.bytes)
+        ));
+    }
+    lines
 }
 
 fn sealed(status: &Status) -> Option<String> {

@@ -36,6 +36,8 @@ pub struct Place {
     pub runtime_dir: PathBuf,
     /// What a person should know: what may take the memory away, what is not as it was asked for.
     pub notes: Vec<String>,
+    /// With what it may end before the machine does: a batch job, a login session, a process of the user's.
+    pub may_end_with: Option<String>,
     /// Whether an earlier daemon left it; it may hold the only copy of files then.
     pub found: bool,
     /// Bytes that others hold in the same tmpfs.
@@ -208,7 +210,8 @@ impl Opened {
             Opened::Shared(shared) => (shared.root, PlaceKind::SharedMemory, shared.path, shared.others, None),
         };
         let notes = notes::of(at, &kind);
-        Place { root, kind, shown_as, runtime_dir: dir.path.clone(), notes, found, others, process }
+        let may_end_with = notes::may_end_with(at, &kind);
+        Place { root, kind, shown_as, runtime_dir: dir.path.clone(), notes, may_end_with, found, others, process }
     }
 }
 

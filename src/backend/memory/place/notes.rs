@@ -20,12 +20,28 @@ pub(super) fn of(at: &Surroundings, kind: &PlaceKind) -> Vec<String> {
     {
         notes.push(format!("what is in memory ends with the login session: {reason}"));
     }
-    for (variable, system) in JOBS {
-        if let Some(job) = std::env::var_os(variable) {
-            notes.push(format!("what is in memory ends with the {system} job {}", job.to_string_lossy()));
-        }
-    }
+    notes.extend(job().map(|job| format!("what is in memory ends with {job}")));
     notes
+}
+
+/// The batch job that this process belongs to.
+fn job() -> Option<String> {
+    let told = |(variable, system): &(&str, &str)| {
+        let job = std::env::var_os(variable)?;
+        Some(format!("the {system} job {}", job.to_string_lossy()))
+    };
+    JOBS.iter().find_map(told)
+}
+
+/// With what this place, or all access to it, may end before the machine does. A job takes even root's machine away.
+pub(super) fn may_end_with(at: &Surroundings, kind: &PlaceKind) -> Option<String> {
+    let own = || match kind {
+        PlaceKind::HostTmpfs => None,
+        PlaceKind::Keeper { .. } if killed_at_logout(at).is_some() => Some("the login session".to_owned()),
+        PlaceKind::Keeper { .. } => Some("the processes of this user".to_owned()),
+        PlaceKind::SharedMemory => Some("whoever empties /dev/shm".to_owned()),
+    };
+    job().or_else(own)
 }
 
 /// Why logind will remove this user's files from `/dev/shm` at logout, if it will.
@@ -111,6 +127,8 @@ mod tests {
             .unwrap();
         assert!(removed_at_logout(&at).is_some());
         assert!(of(&at, &PlaceKind::Keeper { pid: 2 })[0].contains("KillUserProcesses"));
+        assert_eq!(may_end_with(&at, &PlaceKind::Keeper { pid: 2 }).as_deref(), Some("the login session"));
+        assert_eq!(may_end_with(&at, &PlaceKind::HostTmpfs), None);
     }
 
     #[test]
