@@ -4,8 +4,7 @@ use super::{Compiled, Decision, Router, RuleId};
 use crate::model::RelPath;
 
 impl Router {
-    /// The directory whose files are sized and stored together with the file at `path`: the highest that the `dataset`
-    /// glob of its rule matches, else the top-level directory. The root for a file that stands in no such directory.
+    /// As [`Router::dataset`], as a path.
     pub fn dataset_of(&self, path: &RelPath) -> RelPath {
         RelPath::from_bytes(self.dataset(path)).unwrap_or_default()
     }
@@ -58,7 +57,7 @@ mod tests {
         let router = router();
         let dataset = |file: &str| router.dataset_of(&path(file)).as_path().display().to_string();
         assert_eq!(dataset("screens/a/p1/raw/x.tif"), "screens/a/p1");
-        assert_eq!(dataset("screens/x.tif"), "");
+        assert_eq!(dataset("screens/x.tif"), "screens", "the glob names directories further down");
         assert_eq!(dataset("other/a/x.tif"), "other");
         assert_eq!(dataset("x.tif"), "");
     }

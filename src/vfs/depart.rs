@@ -304,11 +304,9 @@ impl Vfs {
         if dentries.is_empty() {
             // Deleted while open: it goes on without a name.
             if goal == Goal::Home {
-                let attr = object.stat()?;
                 drop(staged);
-                let record = self.arrive_on_disk(inode, &mut content, &attr, shown, Some(object));
-                // Removed with the last handle.
-                content.sealed = record;
+                // Its record is removed with the last handle.
+                content.sealed = self.arrive_on_disk(inode, &mut content, &object.stat()?, shown, Some(object));
                 inode.set_reason(reason);
             }
             return Ok(None);

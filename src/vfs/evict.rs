@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::depart::Departure;
 use super::inode::{Inode, Reason};
 use super::{Goal, MoveError, Vfs};
 
@@ -24,6 +25,9 @@ pub struct Relief {
     /// Files that could not leave.
     pub refused: u64,
 }
+
+/// A file that has begun to leave, or need not.
+type Begun = std::result::Result<Option<Departure>, MoveError>;
 
 struct Candidate {
     inode: Arc<Inode>,
@@ -105,6 +109,12 @@ impl Vfs {
         if bytes == 0 || inode.is_absent() || inode.is_dirty() || inode.opens.lock().total > 0 {
             return None;
         }
+        if !self.pins.is_empty() {
+            let _names = self.namespace.read();
+            if self.stays_in_memory(&inode) {
+                return None;
+            }
+        }
         let heat = self.promotion.heat.of(inode.ino).min(HOT);
         let rank = (false, false, heat, inode.used.load(Ordering::Relaxed));
         Some(Candidate { inode, bytes, rank })
@@ -139,6 +149,14 @@ impl Vfs {
         candidates
     }
 
+    /// Makes the copies of all files durable that have begun to leave.
+    fn settle_all(&self, begun: &mut [Begun]) -> Vec<std::result::Result<(), MoveError>> {
+        for departure in begun.iter().flatten().flatten() {
+            departure.start_writeback();
+        }
+        begun.iter_mut().flatten().flatten().map(|departure| self.settle_departure(departure)).collect()
+    }
+
     /// Brings several files home together: all are copied, then all made durable, then each published. With `wait`,
     /// files that somebody else is moving are waited for.
     pub(super) fn depart_batch(
@@ -156,14 +174,8 @@ impl Vfs {
             None => Err(MoveError::Held),
         };
         let mut begun: Vec<_> = inodes.iter().zip(&guards).map(begin).collect();
-        for departure in begun.iter().flatten().flatten() {
-            departure.start_writeback();
-        }
+        let settled = self.settle_all(&mut begun);
         let mut results = Vec::with_capacity(inodes.len());
-        let mut settled = Vec::with_capacity(inodes.len());
-        for departure in begun.iter_mut().flatten().flatten() {
-            settled.push(self.settle_departure(departure));
-        }
         let bytes =
             begun.iter().flatten().flatten().filter_map(|departure| departure.settled).map(|attr| attr.size).sum();
         self.note_rate(bytes, self.clock.now().saturating_sub(began));

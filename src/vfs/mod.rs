@@ -237,10 +237,8 @@ impl Vfs {
         let inodes = InodeTable::default();
         inodes.insert(root.clone());
         root.mirrored.store(parts.memory.is_some(), std::sync::atomic::Ordering::Release);
-        let (journal, records) = match parts.memory.as_ref().map(|memory| Journal::open(memory.top())).transpose()? {
-            Some((journal, records)) => (Some(journal), records),
-            None => (None, Vec::new()),
-        };
+        let journal = parts.memory.as_ref().map(|memory| Journal::open(memory.top())).transpose()?;
+        let (journal, records) = journal.map_or_else(Default::default, |(journal, records)| (Some(journal), records));
         let disk_leases = rustix::fs::fstatfs(parts.disk.tree().root())?.f_type as i64 != OVERLAYFS_MAGIC;
         let pins = pins::Pins::load(&parts.disk);
         let lines = *parts.router.lines();

@@ -166,8 +166,7 @@ fn killed_behind_commit(world: World, meanwhile: fn(&Kernel), then: fn(&Kernel))
     });
     kernel.migrate("e/x", Tier::Zarr).ok();
     assert!(done.load(Ordering::Acquire));
-    let found = found.lock().clone();
-    found
+    std::mem::take(&mut *found.lock())
 }
 
 #[test]

@@ -51,6 +51,10 @@ pub(super) fn remove_records(store: &Arc<Store>, ids: &[RecordId]) -> Vec<(Recor
             }
         }
     }
+    if !failed.is_empty() {
+        // Groups and the store go when nothing of them is left: what was noted is repaired at the next mount.
+        return failed;
+    }
     if let Err(e) = settle(store, &mut state, &empty) {
         failed.extend(ids.first().map(|id| (*id, e)));
     }
