@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::inode::Inode;
 use super::inode::Reason;
 use super::journal::Record;
+use super::open::wait_for_closes;
 use super::rename::{End, RenameMode};
 use super::{Error, Goal, MoveError, Result, Vfs};
 use crate::backend::zarr::SealedId;
@@ -109,13 +110,37 @@ impl Vfs {
 
     /// The file is a plain one from now on, and its record is gone.
     fn unseal_wholly(&self, inode: &Arc<Inode>) -> Result<()> {
+        wait_for_closes(inode);
         match self.depart(inode, Goal::Home, Reason::Unsealed) {
             Ok(()) | Err(MoveError::NotThere) => Ok(()),
-            Err(MoveError::Held) => {
-                Err(Error::Busy("the kernel serves a sealed file that would have to leave its store"))
-            }
+            Err(MoveError::Held) => self.unseal_beside(inode),
             Err(MoveError::Failed(e)) => Err(e),
         }
+    }
+
+    /// The kernel serves the copy of a sealed file in memory: that stays, and disk gets one beside it before the record
+    /// goes.
+    fn unseal_beside(&self, inode: &Arc<Inode>) -> Result<()> {
+        {
+            let _names = self.namespace.read();
+            let _opens = inode.opens.lock();
+            if inode.is_absent() || inode.is_partial() || !inode.in_mirror() {
+                return Err(Error::Busy("the kernel serves a sealed file that would have to leave its store"));
+            }
+            self.mark_dirty(inode, inode.place());
+        }
+        match self.depart(inode, Goal::Clean, Reason::Unsealed) {
+            Ok(()) | Err(MoveError::NotThere) => {}
+            Err(MoveError::Held) => return Err(Error::Busy("the kernel serves the file")),
+            Err(MoveError::Failed(e)) => return Err(e),
+        }
+        let _names = self.namespace.read();
+        let record = inode.content.write().sealed.take();
+        if let Some(sealed) = record {
+            self.note(&Record::Dropping { id: sealed.id })?;
+            self.remove_sealed(sealed.id);
+        }
+        Ok(())
     }
 
     /// Files of which a store holds a version, at and below `dir`, with a path of each.

@@ -359,3 +359,20 @@ fn a_directory_is_not_renamed_under_a_commit() {
     renaming.lock().take().expect("a commit was made").join().expect("renames in the end");
     assert_eq!(world.shelf.names(), ["e/a", "e/b"]);
 }
+
+#[test]
+fn a_copy_that_the_kernel_serves_can_leave_its_stores_reach_all_the_same() {
+    let world = world!(sealing: true, rules: RULES, passthrough: true);
+    let kernel = with_sealed(&world);
+    kernel.migrate("d/a", Tier::Memory).expect("unseals");
+    let reader = kernel.open("d/a", READ).expect("opens");
+    kernel.rename("d/a", "b", RenameMode::Replace).expect("renames");
+    assert_eq!(std::fs::read(world.path("b")).expect("it is on disk"), image(3));
+    assert!(world.shelf.names().is_empty());
+    assert_eq!(kernel.read_at(&reader, 0, 200).expect("reads"), image(3));
+    kernel.close(reader);
+    assert_eq!(kernel.read("b").expect("reads"), image(3));
+    drop(kernel);
+    let kernel = Kernel::new(world.mount().0);
+    assert_eq!(kernel.read("b").expect("reads"), image(3));
+}
