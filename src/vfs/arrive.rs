@@ -160,6 +160,9 @@ impl Vfs {
             return Ok(());
         }
         self.note(&Record::Clean { memory: attr.identity() })?;
+        if inode.is_found() {
+            self.note(&Record::Found { memory: to.ino })?;
+        }
         self.count_clean(inode, attr.blocks * 512);
         Ok(())
     }

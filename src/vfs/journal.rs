@@ -22,6 +22,7 @@
 //! | 13 | `Partial` | store and record that hold the first bytes of a file in memory, its memory inode, how many bytes |
 //! | 14 | `Written` | memory inode, start and end of bytes of such a file that are in memory |
 //! | 15 | `Whole` | memory inode of such a file, all of whose bytes are in memory now |
+//! | 16 | `Found` | memory inode of a copy of a file that was in the workspace before, and that nobody has opened to write since |
 //!
 //! A torn record at the end (the daemon was killed within the append) ends the reading; whatever it was to announce
 //! had not begun.
@@ -134,6 +135,11 @@ pub enum Record {
     },
     /// All bytes of such a file are in memory.
     Whole {
+        /// Inode number in the tmpfs.
+        memory: u64,
+    },
+    /// A copy of a file that was in the workspace before: rules that do not adopt such files leave it alone.
+    Found {
         /// Inode number in the tmpfs.
         memory: u64,
     },
@@ -299,6 +305,10 @@ fn encode_of_stores(record: &Record, out: &mut Vec<u8>) {
             out.push(15);
             put(out, *memory);
         }
+        Record::Found { memory } => {
+            out.push(16);
+            put(out, *memory);
+        }
         // The caller has written all others.
         _ => {}
     }
@@ -400,6 +410,7 @@ fn decode(mut body: Cursor<'_>) -> Option<Record> {
         13 => Record::Partial { id: body.id()?, memory: body.u64()?, upto: body.u64()? },
         14 => Record::Written { memory: body.u64()?, start: body.u64()?, end: body.u64()? },
         15 => Record::Whole { memory: body.u64()? },
+        16 => Record::Found { memory: body.u64()? },
         _ => return None,
     })
 }

@@ -157,6 +157,7 @@ impl Vfs {
                 self.recover_partial(&inode, entry, known, attr.size);
             }
         }
+        inode.found.store(remembered.found.contains(&attr.ino), Ordering::Release);
         let is_unheld = || Ok(lease::is_unheld(&tree.open(path, Access::Read)?)?);
         self.recover_name(&inode, (dir, name), verdict, is_unheld, &attr)
     }
@@ -172,7 +173,8 @@ impl Vfs {
     ) -> Result<()> {
         match verdict {
             // Through a handle or mapping that outlived the daemon it can change, and nobody would tell us.
-            Verdict::Clean(over) if !is_unheld()? => {
+            // But for one that nobody opens to write.
+            Verdict::Clean(over) if !inode.is_found() && !is_unheld()? => {
                 inode.add_name(dir, name, Some(over));
                 inode.dirty.store(true, Ordering::Release);
                 inode.opens.lock().kernel_written = true;

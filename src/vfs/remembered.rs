@@ -21,6 +21,8 @@ pub(super) struct Remembered {
     pub updating: HashSet<SealedId>,
     pub waiting: HashMap<RelPath, u64>,
     pub unnamed: Vec<RelPath>,
+    /// Copies of files that were there before.
+    pub found: HashSet<u64>,
     /// Of files that were partly in memory, which parts, by memory inode.
     pub partial: HashMap<u64, KnownParts>,
     /// What the stores say, of those that were read.
@@ -50,6 +52,7 @@ impl Remembered {
                 }
                 Record::Dirty { memory } => {
                     all.clean.remove(&memory);
+                    all.found.remove(&memory);
                     if let Some(sealed) = all.sealed.get_mut(&memory) {
                         sealed.current = false;
                     }
@@ -97,6 +100,9 @@ impl Remembered {
             }
             Record::Whole { memory } => {
                 self.partial.remove(&memory);
+            }
+            Record::Found { memory } => {
+                self.found.insert(memory);
             }
             // The caller has read all others.
             _ => {}

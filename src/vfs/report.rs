@@ -321,6 +321,7 @@ impl Vfs {
                 && let Some(attr) = self.memory.as_ref().and_then(|memory| memory.tree().find(&path).ok().flatten())
             {
                 records.push(Record::Clean { memory: attr.identity() });
+                records.extend(inode.is_found().then_some(Record::Found { memory }));
             }
         }
         records

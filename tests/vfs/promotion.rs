@@ -136,3 +136,22 @@ fn what_cannot_be_a_copy_stays_where_it_is() {
     kernel.close(handle);
     assert_eq!(kernel.read("a").expect("reads")[..13], *b"changed again");
 }
+
+#[test]
+fn a_copy_of_a_file_that_was_there_before_is_not_sealed_after_a_kill() {
+    let world = world!(sealing: true, rules: crate::sealing::RULES);
+    let kernel = with_files(&world, &["a"]);
+    let before = std::fs::metadata(world.path("a")).expect("is there");
+    let ino = read(&kernel, "a");
+    assert_eq!(kernel.vfs.promote(ino), Promoted::Yes);
+    drop(kernel);
+    let kernel = Kernel::new(world.mount().0);
+    assert_eq!((kernel.tier("a"), kernel.state("a")), ("memory".to_owned(), "clean".to_owned()));
+    world.clock.advance(std::time::Duration::from_secs(600));
+    kernel.vfs.seal_rested();
+    assert!(kernel.vfs.drain(&mut |_| {}, &std::sync::atomic::AtomicBool::new(false)).is_empty());
+    assert!(world.shelf.names().is_empty());
+    let after = std::fs::metadata(world.path("a")).expect("is there");
+    use std::os::unix::fs::MetadataExt;
+    assert_eq!((before.ino(), before.mtime(), before.ctime()), (after.ino(), after.mtime(), after.ctime()));
+}

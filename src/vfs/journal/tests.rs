@@ -34,6 +34,7 @@ fn samples() -> Vec<Record> {
         Record::Partial { memory: 7, id: SealedId { store: 1 << 99, record: 4 }, upto: 1 << 33 },
         Record::Written { memory: 7, start: 8, end: 12 },
         Record::Whole { memory: 7 },
+        Record::Found { memory: 7 },
     ]
 }
 
