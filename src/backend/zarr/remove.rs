@@ -14,6 +14,7 @@ use super::standing::files_of;
 use super::store::{Claim, OWN, State, Store, hash};
 use super::table::{Due, LITERALS, Page, RecordId, TABLES};
 use crate::config::Ngff;
+use crate::model::FileKind;
 
 /// Levels that an image can have.
 const LEVELS_MOST: u64 = 64;
@@ -277,6 +278,7 @@ fn drop_store(store: &Store, state: &mut State) -> io::Result<()> {
         // Without room for the note it is done all the same.
         state.leaving = super::due::note(&store.ground, std::iter::once((place.clone(), Vec::new()))).ok();
     }
+    drop_bare(store)?;
     // The marker last: without it nobody would know that the rest is ours.
     for path in [TABLES, LITERALS, OWN] {
         drop_tree(store, path)?;
@@ -310,6 +312,34 @@ fn drop_store(store: &Store, state: &mut State) -> io::Result<()> {
     Ok(())
 }
 
+/// Removes images and rows of a store that is about to go, as far as nothing but documents is left of them: whatever had
+/// made them, or was about to take them away, may have been cut short.
+fn drop_bare(store: &Store) -> io::Result<()> {
+    for entry in store.ground.files.tree().list(&store.place())? {
+        let Some(name) = entry.name.to_str() else { continue };
+        let is_ours = name.bytes().all(|byte| byte.is_ascii_digit()) || name.bytes().all(|b| b.is_ascii_uppercase());
+        if entry.kind == FileKind::Directory && is_ours && is_bare(store, name)? {
+            drop_tree(store, name)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether there are but documents at and below `path`.
+fn is_bare(store: &Store, path: &str) -> io::Result<bool> {
+    for entry in store.ground.files.tree().list(&below(&store.place(), path))? {
+        let bare = match (entry.kind, entry.name.to_str()) {
+            (FileKind::Directory, Some(name)) => is_bare(store, &format!("{path}/{name}"))?,
+            (_, Some(name)) => is_document(name, store.version),
+            _ => false,
+        };
+        if !bare {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Removes one of our own groups with all that is in it.
 fn drop_tree(store: &Store, path: &str) -> io::Result<()> {
     let place = store.place();
@@ -320,7 +350,7 @@ fn drop_tree(store: &Store, path: &str) -> io::Result<()> {
     };
     for entry in entries {
         match (entry.kind, entry.name.to_str()) {
-            (crate::model::FileKind::Directory, Some(name)) => drop_tree(store, &format!("{path}/{name}"))?,
+            (FileKind::Directory, Some(name)) => drop_tree(store, &format!("{path}/{name}"))?,
             _ => store.ground.files.tree().unlink(&dir.join(&entry.name))?,
         }
     }

@@ -1,7 +1,7 @@
 //! Jobs: moves of whole trees that somebody asked for, with progress, an end that can be asked for, and a way back.
 //!
-//! Each job has a thread of its own; at most [`RUNNING`] work at a time, the others are queued. What a job is about to
-//! move is noted in a record on the workspace's disk ([`record`]), so that a successor of a killed daemon knows it as
+//! Each job has a thread of its own; at most two work at a time, the others are queued. What a job is about to
+//! move is noted in a record on the workspace's disk (`record`), so that a successor of a killed daemon knows it as
 //! interrupted: it goes on when somebody resumes it, or brings back what it had moved. Nothing starts again by itself.
 
 mod order;

@@ -2,7 +2,7 @@
 //!
 //! The unit is the Blosc block (at most 256 KiB): strips that follow each other share one, and a read of a few bytes
 //! costs no more than one. What is read over its whole length is not kept, since whoever read it has it, and the
-//! kernel keeps its pages. Which blocks stay is decided by [`queues`].
+//! kernel keeps its pages. Which blocks stay is decided by `queues`.
 
 mod queues;
 #[cfg(test)]
