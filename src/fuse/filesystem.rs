@@ -134,11 +134,15 @@ fn direct_flags() -> FopenFlags {
 }
 
 /// The flags of `open(2)` as far as we look at them.
+/// The kernel opens a file to run it (`__FMODE_EXEC`, include/linux/fs.h).
+const FMODE_EXEC: i32 = 0x20;
+
 pub(super) fn open_flags(raw: RawFlags) -> vfs::OpenFlags {
     vfs::OpenFlags {
         write: raw.acc_mode() != OpenAccMode::O_RDONLY,
         truncate: raw.0 & libc::O_TRUNC != 0,
         sync: raw.0 & (libc::O_SYNC | libc::O_DSYNC) != 0,
         exclusive: raw.0 & libc::O_EXCL != 0,
+        execute: raw.0 & FMODE_EXEC != 0,
     }
 }

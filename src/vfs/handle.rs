@@ -32,6 +32,7 @@ pub(super) struct FileHandle {
     pub inode: Arc<Inode>,
     pub write: bool,
     pub sync: bool,
+    pub execute: bool,
     /// When it was opened, in milliseconds of the mount's clock.
     pub opened: u64,
 }

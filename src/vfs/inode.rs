@@ -53,6 +53,8 @@ pub(crate) struct Opens {
     pub total: u32,
     /// Of these, handles that may write.
     pub writers: u32,
+    /// Of these, handles of programs that run.
+    pub programs: u32,
     /// Set while `total` is not zero.
     pub family: Option<Family>,
     /// The kernel has served this inode since it was last proven that no mapping holds it.

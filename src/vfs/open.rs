@@ -33,6 +33,8 @@ pub struct OpenFlags {
     pub sync: bool,
     /// O_EXCL; only creation looks at it.
     pub exclusive: bool,
+    /// To be run as a program.
+    pub execute: bool,
 }
 
 /// How the kernel is to serve a handle.
@@ -77,6 +79,9 @@ impl Vfs {
             if let Err(e) = self.depart(&inode, Goal::Home, Reason::Synced) {
                 tracing::debug!("inode {ino} stays in memory although opened for synchronous writing: {e}");
             }
+        }
+        if flags.truncate && !flags.write {
+            check_not_running(&inode)?;
         }
         if flags.write || flags.truncate {
             self.check_not_in_store(&inode)?;
@@ -167,6 +172,7 @@ impl Vfs {
         opens.family = Some(family);
         opens.total += 1;
         opens.writers += u32::from(flags.write);
+        opens.programs += u32::from(flags.execute);
         inode.used.store(self.now(), Ordering::Relaxed);
         self.promotion.heat.note(inode.ino);
         let serve = match family {
@@ -187,6 +193,7 @@ impl Vfs {
         let fh = self.handles.add_file(FileHandle {
             inode: inode.clone(),
             write: flags.write,
+            execute: flags.execute,
             sync: flags.sync,
             opened: self.now(),
         });
@@ -244,6 +251,7 @@ impl Vfs {
             let mut opens = inode.opens.lock();
             opens.total = opens.total.saturating_sub(1);
             opens.writers = opens.writers.saturating_sub(u32::from(handle.write));
+            opens.programs = opens.programs.saturating_sub(u32::from(handle.execute));
             inode.used.store(self.now(), Ordering::Relaxed);
             let last = opens.total == 0;
             (if last { inode.close(&mut opens) } else { None }, last)
@@ -300,6 +308,14 @@ fn wait_for_readers(inode: &Inode, opens: &mut parking_lot::MutexGuard<'_, Opens
 /// For the same reason, whoever asks for a move of a file that was just closed would find it held.
 pub(super) fn wait_for_closes(inode: &Inode) {
     wait_for_kernel(inode, &mut inode.opens.lock(), ALL_CLOSE);
+}
+
+/// The kernel refuses to open a program for writing while it runs. With O_TRUNC and without writing it looks only when
+/// the file has been emptied already: that is refused here. A program that has just ended is waited for.
+fn check_not_running(inode: &Inode) -> Result<()> {
+    let mut opens = inode.opens.lock();
+    inode.released.wait_while_for(&mut opens, |opens| opens.programs > 0, ALL_CLOSE);
+    if opens.programs > 0 { Err(Error::Io(std::io::Error::from_raw_os_error(libc::ETXTBSY))) } else { Ok(()) }
 }
 
 /// A file that is written in many short turns can be sealed between two of them.

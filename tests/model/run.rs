@@ -53,7 +53,7 @@ fn bytes(range: &Range) -> Vec<u8> {
 }
 
 fn flags(write: bool, truncate: bool, sync: bool, exclusive: bool) -> OpenFlags {
-    OpenFlags { write, truncate: truncate && write, sync, exclusive }
+    OpenFlags { write, truncate: truncate && write, sync, exclusive, execute: false }
 }
 
 impl Model {

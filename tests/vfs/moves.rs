@@ -10,7 +10,7 @@ use scopefs::vfs::{MoveError, OpenFlags};
 use crate::support::Kernel;
 use crate::world;
 
-const WRITE: OpenFlags = OpenFlags { write: true, truncate: false, sync: false, exclusive: false };
+const WRITE: OpenFlags = OpenFlags { write: true, truncate: false, sync: false, exclusive: false, execute: false };
 
 #[test]
 fn a_deleted_file_that_is_open_survives_moves() {

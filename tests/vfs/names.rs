@@ -9,7 +9,7 @@ use scopefs::vfs::{OpenFlags, RenameMode};
 use crate::support::Kernel;
 use crate::world;
 
-const WRITE: OpenFlags = OpenFlags { write: true, truncate: false, sync: false, exclusive: false };
+const WRITE: OpenFlags = OpenFlags { write: true, truncate: false, sync: false, exclusive: false, execute: false };
 
 #[test]
 fn a_new_file_is_in_memory_only_until_it_is_brought_home() {
@@ -203,4 +203,20 @@ fn a_rename_refused_by_a_directory_that_is_not_empty_leaves_it_usable() {
     kernel.write("b", b"b").expect("writes");
     kernel.rename("b", "d/b", RenameMode::Replace).expect("renames");
     assert_eq!(kernel.read("d/b").expect("reads"), b"b");
+}
+
+#[test]
+fn a_program_that_runs_is_not_emptied() {
+    let world = world!();
+    let kernel = Kernel::new(world.mount().0);
+    kernel.write("program", b"#!").expect("writes");
+    let run = OpenFlags { write: false, execute: true, ..WRITE };
+    let empty = OpenFlags { write: false, truncate: true, ..WRITE };
+    let running = kernel.open("program", run).expect("runs");
+    assert_eq!(kernel.open("program", empty).err(), Some(libc::ETXTBSY));
+    assert_eq!(kernel.read("program").expect("reads"), b"#!");
+    kernel.close(running);
+    let emptied = kernel.open("program", empty).expect("opens");
+    kernel.close(emptied);
+    assert_eq!(kernel.read("program").expect("reads"), b"");
 }

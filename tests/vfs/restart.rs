@@ -6,7 +6,7 @@ use scopefs::vfs::{OpenFlags, RenameMode};
 use crate::support::Kernel;
 use crate::world;
 
-const WRITE: OpenFlags = OpenFlags { write: true, truncate: false, sync: false, exclusive: false };
+const WRITE: OpenFlags = OpenFlags { write: true, truncate: false, sync: false, exclusive: false, execute: false };
 
 #[test]
 fn after_a_kill_dirty_files_are_dirty_and_clean_ones_clean() {

@@ -11,7 +11,8 @@ use scopefs::vfs::{Changes, OpenFlags, RenameMode, Times};
 use crate::support::{Kernel, NOT_AN_IMAGE, World};
 use crate::world;
 
-pub(crate) const READ: OpenFlags = OpenFlags { write: false, truncate: false, sync: false, exclusive: false };
+pub(crate) const READ: OpenFlags =
+    OpenFlags { write: false, truncate: false, sync: false, exclusive: false, execute: false };
 pub(crate) const WRITE: OpenFlags = OpenFlags { write: true, ..READ };
 pub(crate) const RULES: &str = "[zarr]\nsettle = \"10s\"\n[[rule]]\nmatch = \"**\"\nbackend = \"zarr\"";
 
