@@ -7,15 +7,19 @@ use crate::backend::{ByteSource, Object};
 use crate::vfs::{Read, Vfs};
 
 /// A disk that gives fewer bytes a second is slow.
-const FAST: f64 = 300e6;
+const FAST: f64 = 100e6;
 /// So is one that takes longer for a few bytes.
-const QUICK: Duration = Duration::from_millis(2);
+const QUICK: Duration = Duration::from_millis(5);
 /// A program that had files open for longer than this, and longer than they take at this rate, waited for the disk (or
 /// computed meanwhile: then a copy is of no use, and costs only what is free).
 const MOMENT: Duration = Duration::from_millis(10);
-const SLOW: f64 = 100e6;
+const SLOW: f64 = 50e6;
+/// Of smaller files nothing can be told by that.
+const TELLING: u64 = 256 << 10;
 /// So many such reads, more than others, say that the disk is slow.
-const LONG: u32 = 8;
+const LONG: u32 = 16;
+/// So many measurements in a row must say so: a disk that is busy for a moment is not slow.
+const SURE: u32 = 3;
 /// A verdict holds this long.
 const HOLDS: Duration = Duration::from_secs(30);
 /// Bytes read to measure, past the page cache.
@@ -27,6 +31,8 @@ const BLOCK: usize = 4096;
 #[derive(Debug, Default)]
 pub(super) struct Backing {
     verdict: Option<(bool, Instant)>,
+    /// Measurements in a row that found it slow.
+    slow: u32,
     /// Reads lately that took their program long, less those that did not.
     long: u32,
 }
@@ -49,6 +55,10 @@ impl Backing {
             return slow;
         }
         let Some(slow) = vfs.open_uncached(ino).and_then(|object| is_slow(&object)) else { return false };
+        self.slow = if slow { self.slow + 1 } else { 0 };
+        if slow && self.slow < SURE {
+            return false;
+        }
         if self.verdict.is_none_or(|(before, _)| before != slow) {
             let what =
                 if slow { "slow: files that are read come up into memory" } else { "as fast as the page cache needs" };
@@ -61,7 +71,7 @@ impl Backing {
 
 /// Whether somebody had a file open for longer than reading it should take.
 fn took_long(size: u64, held: Duration) -> bool {
-    held >= MOMENT && size as f64 / held.as_secs_f64() < SLOW
+    size >= TELLING && held >= MOMENT && size as f64 / held.as_secs_f64() < SLOW
 }
 
 /// Whether reading from the disk takes long; `None` if that cannot be told from this file.
@@ -96,6 +106,6 @@ mod tests {
         assert!(took_long(2 << 20, Duration::from_millis(100)));
         assert!(!took_long(2 << 20, Duration::from_millis(9)), "a moment");
         assert!(!took_long(100 << 20, Duration::from_millis(500)), "200 MB/s");
-        assert!(took_long(100, Duration::from_millis(20)), "a few bytes that were waited for");
+        assert!(!took_long(100, Duration::from_millis(20)), "too few bytes to tell");
     }
 }

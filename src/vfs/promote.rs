@@ -127,6 +127,9 @@ impl Vfs {
             self.attr(inode)
         };
         let Ok(attr) = attr else { return Promoted::No };
+        if !inode.is_absent() && !self.may_be_in_memory(inode) {
+            return Promoted::No;
+        }
         if self.pin_of(inode) == Some(super::Pin::Never) {
             return Promoted::No;
         }
@@ -175,6 +178,12 @@ impl Vfs {
             held = self.budget.held();
         }
         false
+    }
+
+    /// Whether the rule of a file on disk does not say that it is to be there.
+    fn may_be_in_memory(&self, inode: &Inode) -> bool {
+        let _names = self.namespace.read();
+        inode.path().is_some_and(|path| self.router.decide(&path).start == Tier::Memory)
     }
 
     fn drop_promoted(&self, inode: &Arc<Inode>) -> bool {

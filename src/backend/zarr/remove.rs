@@ -317,19 +317,23 @@ fn drop_store(store: &Store, state: &mut State) -> io::Result<()> {
 fn drop_bare(store: &Store) -> io::Result<()> {
     for entry in store.ground.files.tree().list(&store.place())? {
         let Some(name) = entry.name.to_str() else { continue };
-        let is_ours = name.bytes().all(|byte| byte.is_ascii_digit()) || name.bytes().all(|b| b.is_ascii_uppercase());
-        if entry.kind == FileKind::Directory && is_ours && is_bare(store, name)? {
+        if entry.kind == FileKind::Directory && may_be_ours(name) && is_bare(store, name)? {
             drop_tree(store, name)?;
         }
     }
     Ok(())
 }
 
+/// Whether a directory may be a row, a well, an image, a level or chunks of one: others have names for theirs.
+fn may_be_ours(name: &str) -> bool {
+    name == "c" || name.bytes().all(|b| b.is_ascii_digit()) || name.bytes().all(|b| b.is_ascii_uppercase())
+}
+
 /// Whether there are but documents at and below `path`.
 fn is_bare(store: &Store, path: &str) -> io::Result<bool> {
     for entry in store.ground.files.tree().list(&below(&store.place(), path))? {
         let bare = match (entry.kind, entry.name.to_str()) {
-            (FileKind::Directory, Some(name)) => is_bare(store, &format!("{path}/{name}"))?,
+            (FileKind::Directory, Some(name)) => may_be_ours(name) && is_bare(store, &format!("{path}/{name}"))?,
             (_, Some(name)) => is_document(name, store.version),
             _ => false,
         };
