@@ -10,14 +10,13 @@ use crate::vfs::{Read, Vfs};
 const FAST: f64 = 100e6;
 /// So is one that takes longer for a few bytes.
 const QUICK: Duration = Duration::from_millis(5);
-/// A program that had files open for longer than this, and longer than they take at this rate, waited for the disk (or
-/// computed meanwhile: then a copy is of no use, and costs only what is free).
-const MOMENT: Duration = Duration::from_millis(10);
-const SLOW: f64 = 50e6;
-/// Of smaller files nothing can be told by that.
+/// Programs that get fewer bytes a second out of the files that they have open wait for the disk (or compute meanwhile: then
+/// a copy is of no use, and costs only what is free). Of small files nothing can be told by that, nor of a moment.
+const SLOW: f64 = 60e6;
 const TELLING: u64 = 256 << 10;
-/// So many such reads, more than others, say that the disk is slow.
-const LONG: u32 = 16;
+const MOMENT: f64 = 0.2;
+/// What was read before counts for so much less with each read: a disk that is throttled gives in bursts.
+const FADES: f64 = 0.9;
 /// So many measurements in a row must say so: a disk that is busy for a moment is not slow.
 const SURE: u32 = 3;
 /// A verdict holds this long.
@@ -33,19 +32,26 @@ pub(super) struct Backing {
     verdict: Option<(bool, Instant)>,
     /// Measurements in a row that found it slow.
     slow: u32,
-    /// Reads lately that took their program long, less those that did not.
-    long: u32,
+    /// Bytes that programs read lately, and seconds for which they had the files open.
+    read: (f64, f64),
 }
 
 impl Backing {
     /// Whether the disk is slow; measured anew, on a file that was just read, when that is too long ago.
     pub fn is_slow(&mut self, vfs: &Vfs, read: Read) -> bool {
         // The disk may be slow for programs alone: the kernel serves them itself, in their own cgroup.
-        self.long = match took_long(vfs.size_of(read.ino).unwrap_or(0), read.held) {
-            true => (self.long + 1).min(2 * LONG),
-            false => self.long.saturating_sub(1),
-        };
-        self.long >= LONG || self.is_measured_slow(vfs, read.ino)
+        self.note_read(vfs.size_of(read.ino).unwrap_or(0), read.held);
+        self.programs_wait() || self.is_measured_slow(vfs, read.ino)
+    }
+
+    fn note_read(&mut self, size: u64, held: Duration) {
+        if size >= TELLING {
+            self.read = (self.read.0 * FADES + size as f64, self.read.1 * FADES + held.as_secs_f64());
+        }
+    }
+
+    fn programs_wait(&self) -> bool {
+        self.read.1 >= MOMENT && self.read.0 / self.read.1 < SLOW
     }
 
     fn is_measured_slow(&mut self, vfs: &Vfs, ino: u64) -> bool {
@@ -67,11 +73,6 @@ impl Backing {
         self.verdict = Some((slow, Instant::now()));
         slow
     }
-}
-
-/// Whether somebody had a file open for longer than reading it should take.
-fn took_long(size: u64, held: Duration) -> bool {
-    size >= TELLING && held >= MOMENT && size as f64 / held.as_secs_f64() < SLOW
 }
 
 /// Whether reading from the disk takes long; `None` if that cannot be told from this file.
@@ -101,11 +102,17 @@ fn is_slow(object: &Object) -> Option<bool> {
 mod tests {
     use super::*;
 
+    fn waits(reads: impl IntoIterator<Item = (u64, u64)>) -> bool {
+        let mut backing = Backing::default();
+        reads.into_iter().for_each(|(size, millis)| backing.note_read(size, Duration::from_millis(millis)));
+        backing.programs_wait()
+    }
+
     #[test]
-    fn long_is_what_takes_longer_than_a_moment_and_than_its_bytes_should() {
-        assert!(took_long(2 << 20, Duration::from_millis(100)));
-        assert!(!took_long(2 << 20, Duration::from_millis(9)), "a moment");
-        assert!(!took_long(100 << 20, Duration::from_millis(500)), "200 MB/s");
-        assert!(!took_long(100, Duration::from_millis(20)), "too few bytes to tell");
+    fn a_disk_that_gives_in_bursts_is_as_slow_as_it_is_all_in_all() {
+        assert!(waits((0..40).map(|n| (1 << 20, if n % 4 == 3 { 100 } else { 1 }))), "40 MB/s");
+        assert!(!waits((0..40).map(|_| (1 << 20, 5))), "200 MB/s");
+        assert!(!waits((0..40).map(|_| (4096, 20))), "small files tell nothing");
+        assert!(!waits([(1 << 20, 100)]), "nor does a moment");
     }
 }

@@ -14,6 +14,8 @@ use crate::vfs::{OnRead, Promoted, Read, Vfs};
 const WAITING: usize = 1024;
 /// Files that are fetched ahead of a walk through a directory.
 const AHEAD: usize = 4;
+/// Files that are remembered until it is known whether the disk is slow.
+const EARLY: usize = 256;
 /// Walks that are followed at once.
 const WALKS: usize = 8;
 /// A directory's listing is taken for what it is this long.
@@ -54,11 +56,20 @@ impl Reads {
 /// Brings up what is read, until it is told to stop.
 pub(super) fn promote(vfs: &Vfs, heard: &Receiver<Heard>, wanted: Promote) {
     let (mut backing, mut walks) = (Backing::default(), Walks::default());
+    // Read before the disk was known to be slow.
+    let mut early = VecDeque::new();
     while let Ok(Heard::Read(read)) = heard.recv() {
         let ino = read.ino;
         // Chunks are decoded whatever the disk: sealed files are looked at by how often they are read alone.
         if !vfs.is_sealed_file(ino) && wanted == Promote::Auto && !backing.is_slow(vfs, read) {
+            early.push_back(ino);
+            if early.len() > EARLY {
+                early.pop_front();
+            }
             continue;
+        }
+        for ino in early.drain(..) {
+            vfs.promote(ino);
         }
         let promoted = vfs.promote(ino);
         if promoted == Promoted::NoRoom {
