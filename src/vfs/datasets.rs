@@ -334,13 +334,14 @@ impl Vfs {
         self.datasets.add(&into, size as i64, 1);
     }
 
-    /// A directory has another name, and everything below it another path.
-    pub(super) fn count_dir_renamed(&self, from: &RelPath, to: &RelPath) {
+    /// A directory has another name, and everything below it another path. In an exchange neither dataset can take the
+    /// other's name: their files look again where they count.
+    pub(super) fn count_dir_renamed(&self, from: &RelPath, to: &RelPath, exchange: bool) {
         if from.top() == to.top() && !self.router.names_datasets() {
             return;
         }
         let at_the_top = |path: &RelPath| path.components().nth(1).is_none();
-        let whole = at_the_top(from) && at_the_top(to) && !self.router.names_datasets();
+        let whole = !exchange && at_the_top(from) && at_the_top(to) && !self.router.names_datasets();
         let followed = whole && self.datasets.rename(from, to);
         for path in [from, to] {
             // A directory at the top is a part of its own, not a file there.

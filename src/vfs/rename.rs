@@ -364,7 +364,7 @@ impl Vfs {
                 _ => shadowed_at(other),
             };
             inode.add_name(&other.dir, &other.name, over);
-            self.count_moved(inode, end, other);
+            self.count_moved(inode, end, other, exchange);
             if let Some(disk) = end.layers.disk.filter(|disk| disk_moved && disk.nlink > 1) {
                 self.follow_links(inode, end.memory(), &disk.identity())?;
             }
@@ -379,10 +379,10 @@ impl Vfs {
     }
 
     /// What stood at one end stands at the other now.
-    fn count_moved(&self, inode: &Inode, end: &End, other: &End) {
+    fn count_moved(&self, inode: &Inode, end: &End, other: &End, exchange: bool) {
         let attr = if inode.in_mirror() { end.layers.memory } else { end.layers.disk };
         match attr {
-            _ if inode.kind == FileKind::Directory => self.count_dir_renamed(&end.path, &other.path),
+            _ if inode.kind == FileKind::Directory => self.count_dir_renamed(&end.path, &other.path, exchange),
             Some(attr) if inode.kind == FileKind::Regular => {
                 self.count_renamed(inode, &end.path, &other.path, &attr);
             }

@@ -221,6 +221,22 @@ fn files_and_directories_that_move_take_their_size_with_them() {
 }
 
 #[test]
+fn directories_that_exchange_their_names_exchange_what_they_add_up_to() {
+    let world = world!(sealing: true, rules: RULES);
+    let kernel = counted(&world);
+    for dir in ["a", "b"] {
+        kernel.mkdir(dir, 0o755).expect("makes");
+    }
+    kernel.write("a/1", &image(10)).expect("writes");
+    kernel.rename("a", "b", RenameMode::Exchange).expect("exchanges");
+    kernel.vfs.follow_datasets(&go());
+    assert_eq!((sums(&kernel, "a"), sums(&kernel, "b")), (None, Some((Row::Small, 10240, 1))));
+    kernel.unlink("b/1").expect("a file that knows where it counts goes");
+    assert_eq!((sums(&kernel, "a"), sums(&kernel, "b")), (None, None));
+    assert_eq!(recounted(&world, &kernel, "b"), None);
+}
+
+#[test]
 fn a_rule_may_name_datasets_of_its_own() {
     let rules = "[auto]\nmemory_below = \"100KiB\"\n[[rule]]\nmatch = \"**\"\nbackend = \"auto\"\ndataset = \"r/*\"";
     let world = world!(rules: rules);
