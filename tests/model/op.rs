@@ -128,6 +128,7 @@ pub enum Op {
     },
     RemoveXattr(Path, u8),
     Migrate(Path, Tier),
+    Promote(Path),
     Relieve(u64),
     WriteBehind,
     FlushAll,
@@ -146,7 +147,15 @@ impl Op {
         use Op::*;
         matches!(
             self,
-            Fsync(_) | Migrate(..) | Relieve(_) | WriteBehind | FlushAll | SyncBelow(_) | Pressed(_) | Forget
+            Fsync(_)
+                | Migrate(..)
+                | Promote(_)
+                | Relieve(_)
+                | WriteBehind
+                | FlushAll
+                | SyncBelow(_)
+                | Pressed(_)
+                | Forget
         )
     }
 }
@@ -255,6 +264,7 @@ fn attributes() -> impl Strategy<Value = Op> {
 fn moves() -> impl Strategy<Value = Op> {
     prop_oneof![
         6 => (file(), prop_oneof![Just(Tier::Memory), Just(Tier::Disk), Just(Tier::Zarr)]).prop_map(|(path, tier)| Op::Migrate(path, tier)),
+        3 => file().prop_map(Op::Promote),
         2 => prop_oneof![Just(4096u64), Just(u64::MAX)].prop_map(Op::Relieve),
         2 => Just(Op::WriteBehind),
         1 => Just(Op::FlushAll),

@@ -116,7 +116,7 @@ impl Model {
             }
             Op::Restart { clean } => self.restart(*clean),
             Op::Fsync(_) | Op::Migrate(..) | Op::Relieve(_) | Op::WriteBehind | Op::FlushAll => self.apply_move(op),
-            Op::SyncBelow(_) | Op::Pressed(_) | Op::Advance(_) | Op::Forget => self.apply_move(op),
+            Op::Promote(_) | Op::SyncBelow(_) | Op::Pressed(_) | Op::Advance(_) | Op::Forget => self.apply_move(op),
             _ => self.apply_attributes(op),
         }
     }
@@ -364,6 +364,12 @@ impl Model {
                 None => Ok(()),
             },
             Op::Migrate(path, tier) => self.migrate(PATHS[path], tier),
+            Op::Promote(path) => {
+                if let Ok(attr) = self.kernel().stat(PATHS[path]) {
+                    vfs.promote(attr.ino);
+                }
+                Ok(())
+            }
             Op::Relieve(bytes) => {
                 vfs.relieve(bytes);
                 Ok(())

@@ -139,6 +139,11 @@ impl ByteSource for Bytes {
     }
 }
 
+/// Where the store of a new file would stand.
+fn base_of(subject: &Subject) -> RelPath {
+    subject.names[0].split().map(|(dir, _)| dir).unwrap_or_default()
+}
+
 /// A file and its bytes, unless it was abandoned.
 type Added = Option<(Subject, Vec<u8>)>;
 
@@ -154,6 +159,10 @@ impl Batch for ShelfBatch<'_> {
         bytes.truncate(got);
         if bytes.is_empty() || bytes.starts_with(NOT_AN_IMAGE) {
             return Err(Refusal::NotAnImage.into());
+        }
+        let base = base_of(&subject);
+        if let Some(name) = subject.names.iter().find(|name| !name.starts_with(&base)) {
+            return Err(Refusal::Unsupported(format!("its name {name} lies outside of {base}")).into());
         }
         let mut added = self.added.lock();
         added.push(Some((subject, bytes)));
@@ -177,7 +186,7 @@ impl Batch for ShelfBatch<'_> {
             }
             // An older version of the same file, which nobody remembered.
             files.retain(|_, kept| !kept.entry.names.contains(&subject.names[0]));
-            let base = subject.names[0].split().map(|(dir, _)| dir).unwrap_or_default();
+            let base = base_of(&subject);
             let attr = subject.attr;
             let entry = SealedEntry {
                 id,
