@@ -112,23 +112,49 @@ class Ext4Image:
             os.close(handle)
 
 
-class MemoryCgroup:
-    """A cgroup v1 that limits memory; `run` starts a program in it."""
+class Cgroup:
+    """A cgroup v1 of this campaign; who enters meets what it sets, and so does what he starts."""
 
-    ROOT = pathlib.Path("/sys/fs/cgroup/memory")
+    CONTROLLER: str
+    KNOB: str
+    """What it sets, a file that only a kernel with this controller has."""
 
-    def __init__(self, campaign, name, limit):
+    def __init__(self, campaign, name, value):
         need_root()
-        if not (self.ROOT / "memory.limit_in_bytes").exists():
-            raise Skip("there is no cgroup v1 memory controller here")
-        self.folder = self.ROOT / f"scopefs-{name}-{os.getpid()}"
+        self.root = pathlib.Path("/sys/fs/cgroup") / self.CONTROLLER
+        if not (self.root / self.KNOB).exists():
+            raise Skip(f"there is no cgroup v1 controller with {self.KNOB} here")
+        self.folder = self.root / f"scopefs-{name}-{os.getpid()}"
         self.folder.mkdir()
         campaign.at_exit(self.remove)
-        (self.folder / "memory.limit_in_bytes").write_text(str(limit))
+        (self.folder / self.KNOB).write_text(str(value))
 
     def enter(self):
         """Moves this process in; what it starts follows."""
         (self.folder / "cgroup.procs").write_text(str(os.getpid()))
+
+    def leave(self):
+        (self.root / "cgroup.procs").write_text(str(os.getpid()))
+
+    def remove(self):
+        for _ in range(50):
+            try:
+                self.folder.rmdir()
+                return
+            except OSError:
+                for pid in (self.folder / "cgroup.procs").read_text().split():
+                    (self.root / "cgroup.procs").write_text(pid)
+                self.let_go()
+                time.sleep(0.1)
+
+    def let_go(self):
+        """Gives back what would keep the kernel from removing it."""
+
+
+class MemoryCgroup(Cgroup):
+    """A limit of memory, in bytes."""
+
+    CONTROLLER, KNOB = "memory", "memory.limit_in_bytes"
 
     def peak(self):
         return int((self.folder / "memory.max_usage_in_bytes").read_text())
@@ -137,54 +163,23 @@ class MemoryCgroup:
         words = (self.folder / "memory.oom_control").read_text().split()
         return int(words[words.index("oom_kill") + 1]) if "oom_kill" in words else 0
 
-    def remove(self):
-        for _ in range(50):
-            try:
-                self.folder.rmdir()
-                return
-            except OSError:
-                # Pages of a process that has just ended are given back a moment later; processes first.
-                for pid in (self.folder / "cgroup.procs").read_text().split():
-                    (self.ROOT / "cgroup.procs").write_text(pid)
-                (self.folder / "memory.force_empty").write_text("0")
-                time.sleep(0.1)
+    def let_go(self):
+        # Pages of a process that has just ended are given back a moment later.
+        (self.folder / "memory.force_empty").write_text("0")
 
 
-class SlowDisk:
-    """A cgroup v1 in which a device gives so many bytes a second; who enters meets it, and so does what he starts."""
+class SlowDisk(Cgroup):
+    """A device that gives so many bytes a second."""
 
-    ROOT = pathlib.Path("/sys/fs/cgroup/blkio")
+    CONTROLLER, KNOB = "blkio", "blkio.throttle.read_bps_device"
 
     def __init__(self, campaign, where, bytes_per_second):
-        need_root()
-        if not (self.ROOT / "blkio.throttle.read_bps_device").exists():
-            raise Skip("there is no cgroup v1 controller that throttles reads here")
         self.device = next(m for m in mounts() if m.where == str(where)).device
-        self.folder = self.ROOT / f"scopefs-slow-{os.getpid()}"
-        self.folder.mkdir()
-        campaign.at_exit(self.remove)
-        (self.folder / "blkio.throttle.read_bps_device").write_text(f"{self.device} {bytes_per_second}")
-
-    def enter(self):
-        """Moves this process in; what it starts follows."""
-        (self.folder / "cgroup.procs").write_text(str(os.getpid()))
-
-    def leave(self):
-        (self.ROOT / "cgroup.procs").write_text(str(os.getpid()))
+        super().__init__(campaign, "slow", f"{self.device} {bytes_per_second}")
 
     def read_bytes(self):
         """Bytes that were read from the device so far, by anybody."""
         return int((pathlib.Path("/sys/dev/block") / self.device / "stat").read_text().split()[2]) * 512
-
-    def remove(self):
-        for _ in range(50):
-            try:
-                self.folder.rmdir()
-                return
-            except OSError:
-                for pid in (self.folder / "cgroup.procs").read_text().split():
-                    (self.ROOT / "cgroup.procs").write_text(pid)
-                time.sleep(0.1)
 
 
 def open_fuse_device(campaign):
