@@ -85,7 +85,7 @@ pub fn tell(mount: &Mount, job: &JobStatus, show: Show, named: &[WirePath]) -> R
 
 /// The files that are not where they should be, by kind.
 fn troubles(mount: &Mount, troubles: &[JobTrouble], job: &JobStatus) {
-    for (why, all) in [(Why::Stays, job.stays), (Why::Held, job.held), (Why::Failed, job.failed)] {
+    for (why, all) in [(Why::Stays, job.counts.stays), (Why::Held, job.counts.held), (Why::Failed, job.counts.failed)] {
         for line in named(&mount.point, troubles, why, all) {
             say(line);
         }
@@ -112,17 +112,17 @@ pub fn named(point: &Path, troubles: &[JobTrouble], why: Why, all: u64) -> Vec<S
 pub fn summary(job: &JobStatus) -> String {
     let to = job.to.map(|tier| format!(", to {tier}")).unwrap_or_default();
     let (verb, to) = if job.back { ("brought back", String::new()) } else { ("moved", to) };
-    let mut text = format!("{verb} {}, {}{to}", files(job.moved_files), size(job.moved_bytes));
+    let mut text = format!("{verb} {}, {}{to}", files(job.counts.moved_files), size(job.counts.moved_bytes));
     let mut add = |number: u64, what: &str| {
         if number > 0 {
             text += &format!("; {} {what}", count(number));
         }
     };
-    add(job.already, if job.back { "need no way back" } else { "were there already" });
-    add(job.gone, "vanished meanwhile");
-    add(job.stays, "cannot be there and stay as they are");
-    add(job.held, "are open or mapped and stay where they are");
-    add(job.failed, "failed and are where they were");
+    add(job.counts.already, if job.back { "need no way back" } else { "were there already" });
+    add(job.counts.gone, "vanished meanwhile");
+    add(job.counts.stays, "cannot be there and stay as they are");
+    add(job.counts.held, "are open or mapped and stay where they are");
+    add(job.counts.failed, "failed and are where they were");
     match job.state {
         State::Cancelled => text += "; cancelled",
         State::Interrupted => text += "; interrupted, because the mount ends",
@@ -143,7 +143,7 @@ fn remedy(job: &JobStatus) -> Vec<String> {
         (false, _) => "ask again to go on".to_owned(),
     };
     match job.state {
-        State::Incomplete if job.held > 0 => {
+        State::Incomplete if job.counts.held > 0 => {
             lines.push(format!("close the programs that have them open; {way}; --wait waits for them"));
         }
         State::Incomplete | State::Cancelled | State::Interrupted => lines.push(way),
@@ -201,6 +201,7 @@ fn cancel(mount: &Mount, id: u64) {
 #[cfg(test)]
 pub mod tests {
     use super::*;
+    use crate::materialize::jobs::Counts;
     use crate::model::Tier;
 
     /// A job that moved ten files.
@@ -213,18 +214,20 @@ pub mod tests {
             state,
             back: false,
             recorded: true,
-            files: 12,
-            bytes: 3 << 20,
-            of_files: 14,
-            of_bytes: 4 << 20,
-            moved_files: 10,
-            moved_bytes: 2 << 20,
-            already: 2,
-            waiting: 0,
-            held: 1,
-            stays: 0,
-            failed: 0,
-            gone: 0,
+            counts: Counts {
+                files: 12,
+                bytes: 3 << 20,
+                of_files: 14,
+                of_bytes: 4 << 20,
+                moved_files: 10,
+                moved_bytes: 2 << 20,
+                already: 2,
+                waiting: 0,
+                held: 1,
+                stays: 0,
+                failed: 0,
+                gone: 0,
+            },
             bytes_per_second: 1 << 20,
             eta_seconds: Some(1),
             elapsed_seconds: 3,
@@ -246,7 +249,8 @@ pub mod tests {
             summary(&job),
             "moved 10 files, 2.0 MiB, to disk; 2 were there already; 1 are open or mapped and stay where they are"
         );
-        let back = JobStatus { back: true, held: 0, ..example(State::Cancelled) };
+        let mut back = JobStatus { back: true, ..example(State::Cancelled) };
+        back.counts.held = 0;
         assert_eq!(summary(&back), "brought back 10 files, 2.0 MiB; 2 need no way back; cancelled");
     }
 

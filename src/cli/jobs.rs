@@ -124,7 +124,7 @@ fn line(job: &JobStatus) -> String {
     match job.state {
         State::Running => format!("{head}\n       {}", progress(job)),
         State::Queued | State::Interrupted => head,
-        _ if job.elapsed_seconds == 0 && job.files == 0 => head,
+        _ if job.elapsed_seconds == 0 && job.counts.files == 0 => head,
         _ => format!("{head}\n       {}", summary(job)),
     }
 }
@@ -132,17 +132,17 @@ fn line(job: &JobStatus) -> String {
 fn progress(job: &JobStatus) -> String {
     let mut text = format!(
         "{} of {} files, {} of {}, {}/s",
-        count(job.files),
-        count(job.of_files),
-        size(job.bytes),
-        size(job.of_bytes),
+        count(job.counts.files),
+        count(job.counts.of_files),
+        size(job.counts.bytes),
+        size(job.counts.of_bytes),
         size(job.bytes_per_second)
     );
     if let Some(left) = job.eta_seconds {
         text += &format!(", {} left", super::output::age(left as f64));
     }
-    if job.waiting > 0 {
-        text += &format!("; {} wait until they are closed", count(job.waiting));
+    if job.counts.waiting > 0 {
+        text += &format!("; {} wait until they are closed", count(job.counts.waiting));
     }
     text
 }
@@ -155,7 +155,8 @@ mod tests {
 
     #[test]
     fn a_job_at_work_tells_how_far_it_is() {
-        let job = JobStatus { waiting: 2, ..example(State::Running) };
+        let mut job = example(State::Running);
+        job.counts.waiting = 2;
         assert_eq!(
             line(&job),
             "    7  running      migrate to disk: plate\n       12 of 14 files, 3.0 MiB of 4.0 MiB, 1.0 MiB/s, 1 s left; \

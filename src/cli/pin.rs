@@ -48,12 +48,12 @@ fn tell(group: &Group, job: &JobStatus, never: bool) -> Result<bool, Failure> {
 }
 
 fn summary(job: &JobStatus, never: bool) -> String {
-    let moved = format!("{}, {}", files(job.moved_files), size(job.moved_bytes));
+    let moved = format!("{}, {}", files(job.counts.moved_files), size(job.counts.moved_bytes));
     let mut text = match never {
         true => format!("pinned never to enter memory; {moved} left it"),
         false => format!("pinned in memory; {moved} were brought there"),
     };
-    let not = job.held + job.stays + job.failed;
+    let not = job.counts.held + job.counts.stays + job.counts.failed;
     if not > 0 {
         text += &format!("; {} could not move now: the pin holds, and pinning again tries again", count(not));
     }
@@ -112,6 +112,7 @@ fn line(pin: &Pinned) -> String {
 mod tests {
     use super::*;
     use crate::cli::follow::tests::example;
+    use crate::materialize::jobs::Counts;
 
     #[test]
     fn a_pin_tells_what_it_moved_and_what_not() {
@@ -121,7 +122,7 @@ mod tests {
             "pinned in memory; 10 files, 2.0 MiB were brought there; 1 could not move now: the pin holds, and pinning \
              again tries again"
         );
-        let done = JobStatus { held: 0, moved_files: 0, moved_bytes: 0, ..example(State::Done) };
+        let done = JobStatus { counts: Counts::default(), ..example(State::Done) };
         assert_eq!(summary(&done, true), "pinned never to enter memory; 0 files, 0 B left it");
     }
 

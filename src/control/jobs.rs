@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::answers::{Answers, error, relative, wire};
 use super::status::Amount;
 use super::{Event, FileError, Outcome, Progress, Reply, WirePath};
-use crate::materialize::jobs::{self, Busy, Job, JobError, Order, Snapshot, State, Target, Task, Why};
+use crate::materialize::jobs::{self, Busy, Counts, Job, JobError, Order, Snapshot, State, Target, Task, Why};
 use crate::model::{RelPath, Tier};
 use crate::route::PathGlob;
 use crate::vfs::Outlook;
@@ -43,30 +43,9 @@ pub struct JobStatus {
     pub back: bool,
     /// It can be resumed and rolled back, by a later daemon too.
     pub recorded: bool,
-    /// Files dealt with, of this run.
-    pub files: u64,
-    /// Their length in bytes.
-    pub bytes: u64,
-    /// Files to deal with; may still grow.
-    pub of_files: u64,
-    /// Their length in bytes.
-    pub of_bytes: u64,
-    /// Files that were moved.
-    pub moved_files: u64,
-    /// Their length in bytes.
-    pub moved_bytes: u64,
-    /// Files that were there already.
-    pub already: u64,
-    /// Files that are open or mapped and will be tried again.
-    pub waiting: u64,
-    /// Files that were open or mapped to the end.
-    pub held: u64,
-    /// Files that cannot be there and stay as they are.
-    pub stays: u64,
-    /// Files that failed.
-    pub failed: u64,
-    /// Files that vanished meanwhile.
-    pub gone: u64,
+    /// Files and bytes so far.
+    #[serde(flatten)]
+    pub counts: Counts,
     /// Bytes a second of this run.
     pub bytes_per_second: u64,
     /// Seconds that are left at that rate.
@@ -99,10 +78,10 @@ impl JobStatus {
     /// How far it is.
     pub fn progress(&self) -> Progress {
         Progress {
-            done_files: self.files,
-            total_files: self.of_files,
-            done_bytes: self.bytes,
-            total_bytes: self.of_bytes,
+            done_files: self.counts.files,
+            total_files: self.counts.of_files,
+            done_bytes: self.counts.bytes,
+            total_bytes: self.counts.of_bytes,
             current: self.current.clone(),
         }
     }
@@ -123,18 +102,7 @@ impl From<Snapshot> for JobStatus {
             state: now.state,
             back: now.back,
             recorded: now.recorded,
-            files: now.files,
-            bytes: now.bytes,
-            of_files: now.of_files,
-            of_bytes: now.of_bytes,
-            moved_files: now.moved_files,
-            moved_bytes: now.moved_bytes,
-            already: now.already,
-            waiting: now.waiting,
-            held: now.held,
-            stays: now.stays,
-            failed: now.failed,
-            gone: now.gone,
+            counts: now.counts,
             bytes_per_second: now.rate(),
             eta_seconds: now.eta().filter(|_| active).map(|left| left.as_secs()),
             elapsed_seconds: now.elapsed.as_secs(),

@@ -67,12 +67,16 @@ fn a_tree_moves_to_each_tier_and_nothing_else_does() {
     let jobs = jobs(&world, &kernel);
     for tier in [Tier::Disk, Tier::Memory, Tier::Zarr, Tier::Disk, Tier::Zarr, Tier::Memory] {
         let end = ended(jobs.start(migrate("t", tier, Busy::Tell)));
-        assert_eq!((end.state, end.moved_files, end.of_files, end.bytes), (State::Done, 12, 12, 2400), "{end:?}");
+        assert_eq!(
+            (end.state, end.counts.moved_files, end.counts.of_files, end.counts.bytes),
+            (State::Done, 12, 12, 2400),
+            "{end:?}"
+        );
         assert!(all_in(&kernel, tier.as_str()), "{tier}: {:?}", tiers(&kernel));
         assert_eq!(kernel.tier("elsewhere/x"), "memory");
     }
     let end = ended(jobs.start(migrate("t", Tier::Memory, Busy::Tell)));
-    assert_eq!((end.state, end.moved_files, end.already), (State::Done, 0, 12));
+    assert_eq!((end.state, end.counts.moved_files, end.counts.already), (State::Done, 0, 12));
     assert!(world.leftovers().is_empty());
 }
 
@@ -86,10 +90,10 @@ fn a_job_brings_back_what_it_moved_to_where_it_was() {
     }
     let before = tiers(&kernel);
     let end = ended(jobs.start(migrate("t", Tier::Disk, Busy::Tell)));
-    assert_eq!((end.state, end.moved_files, end.already), (State::Done, 8, 4));
+    assert_eq!((end.state, end.counts.moved_files, end.counts.already), (State::Done, 8, 4));
     kernel.unlink(&paths()[2]).expect("unlinks");
     let back = ended(jobs.rollback(end.id, Busy::Tell));
-    assert_eq!((back.state, back.moved_files, back.gone), (State::RolledBack, 7, 1), "{back:?}");
+    assert_eq!((back.state, back.counts.moved_files, back.counts.gone), (State::RolledBack, 7, 1), "{back:?}");
     kernel.write(&paths()[2], &image(5)).expect("writes");
     kernel.migrate(&paths()[2], Tier::Zarr).expect("seals");
     assert_eq!(tiers(&kernel), before);
@@ -106,21 +110,21 @@ fn a_file_that_the_kernel_serves_is_told_passed_over_or_waited_for() {
     let open = kernel.open(&held, READ).expect("opens");
     assert_eq!(kernel.vfs.outlook(&rel(&held), Tier::Disk).expect("looks"), Outlook::Held);
     let end = ended(jobs.start(migrate("t", Tier::Disk, Busy::Tell)));
-    assert_eq!((end.state, end.moved_files, end.held), (State::Incomplete, 11, 1), "{end:?}");
+    assert_eq!((end.state, end.counts.moved_files, end.counts.held), (State::Incomplete, 11, 1), "{end:?}");
     let trouble = end.troubles.first().expect("it is named");
     assert_eq!((trouble.path.clone(), trouble.why, trouble.tier), (rel(&held), Why::Held, Some(Tier::Memory)));
     let skipped = ended(jobs.resume(end.id, Busy::Skip));
-    assert_eq!((skipped.state, skipped.held), (State::Done, 1));
+    assert_eq!((skipped.state, skipped.counts.held), (State::Done, 1));
     let waiting = jobs.start(migrate("t", Tier::Disk, Busy::Wait(None))).expect("begins");
     let mut open = Some(open);
     let end = waiting.follow(&mut |now| {
-        if now.waiting > 0
+        if now.counts.waiting > 0
             && let Some(open) = open.take()
         {
             kernel.close(open);
         }
     });
-    assert_eq!((end.state, end.moved_files), (State::Done, 1), "{end:?}");
+    assert_eq!((end.state, end.counts.moved_files), (State::Done, 1), "{end:?}");
     assert!(open.is_none() && all_in(&kernel, "disk"));
 }
 
@@ -131,7 +135,7 @@ fn a_job_waits_for_a_file_no_longer_than_it_was_told() {
     let open = kernel.open(&paths()[0], READ).expect("opens");
     let job = jobs(&world, &kernel).start(migrate("t", Tier::Disk, Busy::Wait(Some(Duration::from_millis(30)))));
     let end = ended(job);
-    assert_eq!((end.state, end.held), (State::Incomplete, 1));
+    assert_eq!((end.state, end.counts.held), (State::Incomplete, 1));
     kernel.close(open);
 }
 
@@ -141,7 +145,7 @@ fn what_is_no_image_stays_and_is_named_with_the_reason() {
     let kernel = with_tree(&world);
     kernel.write("t/notes", NOT_AN_IMAGE).expect("writes");
     let end = ended(jobs(&world, &kernel).start(migrate("t", Tier::Zarr, Busy::Tell)));
-    assert_eq!((end.state, end.moved_files, end.stays), (State::Done, 12, 1), "{end:?}");
+    assert_eq!((end.state, end.counts.moved_files, end.counts.stays), (State::Done, 12, 1), "{end:?}");
     let trouble = end.troubles.first().expect("it is named");
     assert!(trouble.path == rel("t/notes") && trouble.why == Why::Stays && trouble.cause.contains("plain"));
     assert_eq!(kernel.read("t/notes").expect("reads"), NOT_AN_IMAGE);
@@ -154,7 +158,7 @@ fn a_glob_moves_what_it_matches() {
     let glob = Target::Glob(PathGlob::new("t/*/[02468]").expect("a glob"));
     let order = Order { task: Task::Migrate(Tier::Disk), targets: vec![glob], busy: Busy::Tell };
     let end = ended(jobs(&world, &kernel).start(order));
-    assert_eq!((end.state, end.moved_files), (State::Done, 5));
+    assert_eq!((end.state, end.counts.moved_files), (State::Done, 5));
     let on_disk: Vec<String> = paths().into_iter().filter(|path| kernel.tier(path) == "disk").collect();
     assert_eq!(on_disk, ["t/a/0", "t/a/2", "t/a/4", "t/a/6", "t/a/8"]);
 }
@@ -171,9 +175,9 @@ fn a_job_of_a_daemon_that_died_is_interrupted_and_goes_on_or_back() {
         let job = first.start(order).expect("begins");
         let mut moved = 0;
         // All but one have moved, and the job waits; then there is nobody to note its end.
-        while job.snapshot().waiting == 0 {
+        while job.snapshot().counts.waiting == 0 {
             std::thread::yield_now();
-            moved = job.snapshot().moved_files;
+            moved = job.snapshot().counts.moved_files;
         }
         assert!(moved <= 11);
         let record = std::fs::read(world.path(".scopefs/job-1")).expect("reads");
@@ -204,7 +208,7 @@ fn a_cancelled_job_leaves_each_file_whole_and_can_go_on() {
     let open = kernel.open(&paths()[0], READ).expect("opens");
     let job = jobs.start(migrate("t", Tier::Disk, Busy::Wait(None))).expect("begins");
     let id = job.snapshot().id;
-    while job.snapshot().waiting == 0 {
+    while job.snapshot().counts.waiting == 0 {
         std::thread::yield_now();
     }
     assert!(matches!(jobs.resume(id, Busy::Tell), Err(JobError::Active(_))));
@@ -224,7 +228,7 @@ fn a_third_job_waits_until_another_has_ended() {
     let open = kernel.open(&paths()[0], READ).expect("opens");
     let order = || migrate("t", Tier::Disk, Busy::Wait(None));
     let running: Vec<_> = (0..2).map(|_| jobs.start(order()).expect("begins")).collect();
-    while running.iter().any(|job| job.snapshot().waiting == 0) {
+    while running.iter().any(|job| job.snapshot().counts.waiting == 0) {
         std::thread::yield_now();
     }
     let third = jobs.start(order()).expect("is queued");
@@ -249,7 +253,7 @@ fn what_has_no_room_in_memory_stays_on_disk() {
     let kernel = with_tree(&world);
     std::fs::write(world.path("t/big"), vec![1; 2 << 20]).expect("writes");
     let end = ended(jobs(&world, &kernel).start(migrate("t", Tier::Memory, Busy::Tell)));
-    assert_eq!((end.state, end.failed, end.already), (State::Incomplete, 1, 12), "{end:?}");
+    assert_eq!((end.state, end.counts.failed, end.counts.already), (State::Incomplete, 1, 12), "{end:?}");
     assert!(end.troubles.first().is_some_and(|trouble| trouble.cause.contains("no room")));
     assert_eq!(kernel.tier("t/big"), "disk");
 }
@@ -314,7 +318,7 @@ fn what_is_pinned_out_of_memory_leaves_it_and_stays_out() {
     kernel.vfs.pin(&[rel("cold")], Pin::Never).expect("pins");
     let order = Order { task: Task::Leave, targets: vec![Target::Tree(rel("cold"))], busy: Busy::Tell };
     let end = ended(jobs(&world, &kernel).start(order));
-    assert_eq!((end.state, end.moved_files), (State::Done, 1), "{end:?}");
+    assert_eq!((end.state, end.counts.moved_files), (State::Done, 1), "{end:?}");
     big(&kernel, "cold/b");
     let rewrite = OpenFlags { truncate: true, ..WRITE };
     kernel.close(kernel.open("cold/a", rewrite).expect("opens"));
@@ -330,7 +334,7 @@ fn a_pinned_file_does_not_move_on_request() {
     let kernel = with_tree(&world);
     kernel.vfs.pin(&[rel("t/a")], Pin::Memory).expect("fits");
     let end = ended(jobs(&world, &kernel).start(migrate("t", Tier::Disk, Busy::Tell)));
-    assert_eq!((end.moved_files, end.stays), (6, 6), "{end:?}");
+    assert_eq!((end.counts.moved_files, end.counts.stays), (6, 6), "{end:?}");
     assert!(end.troubles.iter().all(|trouble| trouble.cause.contains("unpin it first")));
     assert!(matches!(kernel.vfs.outlook(&rel("t/a/0"), Tier::Disk).expect("looks"), Outlook::Stays(_)));
 }

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 use thiserror::Error;
 
-pub use order::{Busy, Order, Snapshot, State, Target, Task, Trouble, Why};
+pub use order::{Busy, Counts, Order, Snapshot, State, Target, Task, Trouble, Why};
 pub use run::plan;
 
 use crate::vfs::{Pin, Vfs};

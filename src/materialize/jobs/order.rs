@@ -127,6 +127,35 @@ pub struct Trouble {
     pub cause: String,
 }
 
+/// What a job has counted so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Files dealt with, of this run.
+    pub files: u64,
+    /// Their length in bytes.
+    pub bytes: u64,
+    /// Files to deal with; may still grow.
+    pub of_files: u64,
+    /// Their length in bytes.
+    pub of_bytes: u64,
+    /// Files that were moved.
+    pub moved_files: u64,
+    /// Their length in bytes.
+    pub moved_bytes: u64,
+    /// Files that were there already.
+    pub already: u64,
+    /// Files that are open or mapped and will be tried again.
+    pub waiting: u64,
+    /// Files that were open or mapped to the end.
+    pub held: u64,
+    /// Files that cannot be there and stay as they are.
+    pub stays: u64,
+    /// Files that failed.
+    pub failed: u64,
+    /// Files that vanished meanwhile.
+    pub gone: u64,
+}
+
 /// A job as it is at one moment.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
@@ -142,30 +171,8 @@ pub struct Snapshot {
     pub back: bool,
     /// A record of it outlives the daemon, so that it can be resumed and rolled back.
     pub recorded: bool,
-    /// Files dealt with, and their bytes.
-    pub files: u64,
-    /// See `files`.
-    pub bytes: u64,
-    /// Files to deal with, and their bytes; they may still grow.
-    pub of_files: u64,
-    /// See `of_files`.
-    pub of_bytes: u64,
-    /// Files moved in this run, and their bytes.
-    pub moved_files: u64,
-    /// See `moved_files`.
-    pub moved_bytes: u64,
-    /// Files that were there already.
-    pub already: u64,
-    /// Files that are open or mapped, and will be tried again.
-    pub waiting: u64,
-    /// Files that were open or mapped to the end.
-    pub held: u64,
-    /// Files that cannot be there.
-    pub stays: u64,
-    /// Files that failed.
-    pub failed: u64,
-    /// Files that vanished meanwhile.
-    pub gone: u64,
+    /// Files and bytes so far.
+    pub counts: Counts,
     /// The file at hand.
     pub current: Option<RelPath>,
     /// How long this run has taken.
@@ -189,18 +196,7 @@ impl Snapshot {
             state,
             back: false,
             recorded,
-            files: 0,
-            bytes: 0,
-            of_files: 0,
-            of_bytes: 0,
-            moved_files: 0,
-            moved_bytes: 0,
-            already: 0,
-            waiting: 0,
-            held: 0,
-            stays: 0,
-            failed: 0,
-            gone: 0,
+            counts: Counts::default(),
             current: None,
             elapsed: Duration::ZERO,
             cause: None,
@@ -210,13 +206,13 @@ impl Snapshot {
 
     /// Bytes a second, over this run.
     pub fn rate(&self) -> u64 {
-        (self.bytes as f64 / self.elapsed.as_secs_f64().max(0.001)) as u64
+        (self.counts.bytes as f64 / self.elapsed.as_secs_f64().max(0.001)) as u64
     }
 
     /// How long it will take at that rate; `None` before there is one.
     pub fn eta(&self) -> Option<Duration> {
         let rate = self.rate();
-        (rate > 0).then(|| Duration::from_secs(self.of_bytes.saturating_sub(self.bytes) / rate))
+        (rate > 0).then(|| Duration::from_secs(self.counts.of_bytes.saturating_sub(self.counts.bytes) / rate))
     }
 }
 

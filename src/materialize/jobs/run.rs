@@ -60,14 +60,14 @@ impl<'r> Run<'r> {
         self.each(&mut |run, path, found| {
             if run.target_of(&path, found).is_some() {
                 run.job.update(|now| {
-                    now.of_files += 1;
-                    now.of_bytes += found.size;
+                    now.counts.of_files += 1;
+                    now.counts.of_bytes += found.size;
                 });
             }
         });
         self.each(&mut |run, path, found| match run.target_of(&path, found) {
             Some(to) => run.push(Item { path, size: found.size, from: found.tier, to }),
-            None => run.job.update(|now| now.already += 1),
+            None => run.job.update(|now| now.counts.already += 1),
         });
         self.finish(State::Done)
     }
@@ -92,17 +92,17 @@ impl<'r> Run<'r> {
             Ok(found) => found,
             // Deleted or renamed since.
             Err(_) if counting => return,
-            Err(_) => return self.job.update(|now| now.gone += 1),
+            Err(_) => return self.job.update(|now| now.counts.gone += 1),
         };
         match (found.tier == to && from != to, counting) {
             (true, true) => self.job.update(|now| {
-                now.of_files += 1;
-                now.of_bytes += found.size;
+                now.counts.of_files += 1;
+                now.counts.of_bytes += found.size;
             }),
             (true, false) => self.push(Item { path, size: found.size, from: found.tier, to: from }),
             // It was never moved, or somebody has moved it since.
             (false, true) => {}
-            (false, false) => self.job.update(|now| now.already += 1),
+            (false, false) => self.job.update(|now| now.counts.already += 1),
         }
     }
 
@@ -203,18 +203,18 @@ impl<'r> Run<'r> {
     fn moved(&mut self, item: &Item) {
         self.row = 0;
         self.job.update(|now| {
-            now.files += 1;
-            now.bytes += item.size;
-            now.moved_files += 1;
-            now.moved_bytes += item.size;
+            now.counts.files += 1;
+            now.counts.bytes += item.size;
+            now.counts.moved_files += 1;
+            now.counts.moved_bytes += item.size;
         });
     }
 
     fn gone(&mut self, item: &Item) {
         self.job.update(|now| {
-            now.files += 1;
-            now.bytes += item.size;
-            now.gone += 1;
+            now.counts.files += 1;
+            now.counts.bytes += item.size;
+            now.counts.gone += 1;
         });
     }
 
@@ -244,17 +244,17 @@ impl<'r> Run<'r> {
 
     fn dealt_with(&self, item: &Item) {
         self.job.update(|now| {
-            now.files += 1;
-            now.bytes += item.size;
+            now.counts.files += 1;
+            now.counts.bytes += item.size;
         });
     }
 
     fn trouble(&mut self, path: RelPath, tier: Option<Tier>, why: Why, cause: String) {
         self.job.update(|now| {
             *match why {
-                Why::Held => &mut now.held,
-                Why::Stays => &mut now.stays,
-                Why::Failed => &mut now.failed,
+                Why::Held => &mut now.counts.held,
+                Why::Stays => &mut now.counts.stays,
+                Why::Failed => &mut now.counts.failed,
             } += 1;
             if now.troubles.len() < super::Snapshot::TROUBLES {
                 now.troubles.push(Trouble { path, tier, why, cause });
@@ -268,10 +268,10 @@ impl<'r> Run<'r> {
         self.try_held();
         self.job.update(|now| {
             now.current = None;
-            now.waiting = 0;
+            now.counts.waiting = 0;
             now.cause = self.ended.clone();
         });
-        let (held, failed) = self.job.look(|now| (now.held, now.failed));
+        let (held, failed) = self.job.look(|now| (now.counts.held, now.counts.failed));
         let held = if self.order.busy == Busy::Skip { 0 } else { held };
         match self.job.stop() {
             Some(Stop::Cancel) => State::Cancelled,
@@ -292,7 +292,7 @@ impl<'r> Run<'r> {
         let mut pause = Duration::ZERO;
         while !self.held.is_empty() && self.goes_on() && began.elapsed() < patience {
             pause = pauses.next().copied().unwrap_or(pause);
-            self.job.update(|now| now.waiting = self.held.len() as u64);
+            self.job.update(|now| now.counts.waiting = self.held.len() as u64);
             self.job.wait_to_stop(pause.min(patience.saturating_sub(began.elapsed())));
             for _ in 0..self.held.len().div_ceil(AGAIN) {
                 let most = self.held.len().min(AGAIN);
