@@ -160,7 +160,7 @@ impl Vfs {
             for entry in entries {
                 let path = dir.join(&entry.name);
                 match entry.kind {
-                    FileKind::Directory if self.within_store(&path) == Within::Store => {}
+                    FileKind::Directory if self.standing_in_store(&path) == Within::Store => {}
                     FileKind::Directory if unit.is_root() => {}
                     FileKind::Directory => dirs.push(path),
                     FileKind::Regular => self.tally_disk(&path, in_memory.contains(&*entry.name), &mut tally),
@@ -229,6 +229,7 @@ impl Vfs {
     /// Files in the stores of a directory that have no name in memory yet.
     fn tally_stores(&self, dir: &RelPath, unit: &RelPath, tally: &mut Tally) {
         let Some(stores) = &self.stores else { return };
+        let _in_place = self.seals.in_place.read();
         let Ok(entries) = stores.listing(dir) else { return };
         for entry in entries {
             let Some(name) = entry.names.first().filter(|name| unit_of(name) == unit.as_bytes()) else { continue };

@@ -93,7 +93,7 @@ impl Vfs {
             Some(mut departure) => {
                 let settled = self.settle_departure(&mut departure);
                 let record = self.end_departure(departure, settled, reason)?;
-                self.remove_given_up(record.as_slice());
+                self.remove_given_up_in_place(record.as_slice());
                 Ok(())
             }
         }

@@ -194,7 +194,7 @@ impl Vfs {
             });
         }
         // Together: each by itself would have its store write its table and its list of images anew.
-        self.remove_given_up(&records);
+        self.remove_given_up_in_place(&records);
         let missed: Vec<bool> = guards.iter().map(|guard| guard.is_none()).collect();
         drop(guards);
         if wait {

@@ -72,7 +72,7 @@ impl Vfs {
             let below = path.join(&entry.name);
             let goes_on = match entry.kind {
                 FileKind::Regular => visit(below),
-                FileKind::Directory if self.within_store(&below) != Within::Outside => true,
+                FileKind::Directory if self.standing_in_store(&below) != Within::Outside => true,
                 FileKind::Directory => match self.directory(&below) {
                     Ok(dir) => self.visit_dir(dir, &below, visit)?,
                     // Removed or replaced since the listing.

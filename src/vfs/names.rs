@@ -391,10 +391,22 @@ impl Vfs {
         {
             self.load_stores(&inode)?;
         }
+        match self.remove_dir(&dir, name) {
+            Err(Error::Io(e)) if self.stores.is_some() && e.kind() == std::io::ErrorKind::DirectoryNotEmpty => {
+                // What nobody sees may be in the way: stores of files that were deleted or have left a moment ago.
+                let path = self.dir_path(&dir)?.join(name);
+                let _in_place = self.empty_stores_of(&path);
+                self.remove_dir(&dir, name)
+            }
+            removed => removed,
+        }
+    }
+
+    fn remove_dir(&self, dir: &Arc<Inode>, name: &Name) -> Result<()> {
         let names = self.namespace.write();
-        let path = self.dir_path(&dir)?.join(name);
+        let path = self.dir_path(dir)?.join(name);
         self.check_outside_stores(&path)?;
-        let (inode, _) = self.find(&dir, name, false)?;
+        let (inode, _) = self.find(dir, name, false)?;
         if inode.kind != FileKind::Directory {
             return Err(Error::NotDirectory);
         }

@@ -279,4 +279,40 @@ impl Vfs {
             _ => Ok(()),
         }
     }
+
+    /// The stores of a directory let go of what has no name any more, because it is to be removed: files that somebody
+    /// still has open come to memory. Commits and removals under way have ended, and none begins while the guard is held.
+    pub(super) fn empty_stores_of(&self, dir: &RelPath) -> parking_lot::RwLockWriteGuard<'_, ()> {
+        let nameless = || -> Vec<SealedId> {
+            let stands = |id: &SealedId| {
+                let at = self.stores.as_ref().and_then(|stores| stores.stored_at(*id));
+                at.is_some_and(|at| at.store.split().is_some_and(|(base, _)| base == *dir))
+            };
+            let dropped: Vec<SealedId> = self.seals.dropped.iter().map(|id| *id).collect();
+            dropped.into_iter().filter(stands).collect()
+        };
+        for inode in nameless().into_iter().filter_map(|id| self.sealed_inode(id)) {
+            if let Err(e) = self.hold_in_memory(&inode) {
+                tracing::warn!("a deleted file that is open keeps its store in {dir}: {e}");
+            }
+        }
+        let in_place = self.seals.in_place.write();
+        let unused: Vec<SealedId> =
+            nameless().into_iter().filter(|id| self.sealed_inode(*id).is_none_or(|inode| !inode.is_absent())).collect();
+        self.remove_given_up(&unused);
+        in_place
+    }
+
+    /// A sealed file without a name, which somebody has open, is in memory alone from now on.
+    fn hold_in_memory(&self, inode: &Arc<Inode>) -> std::result::Result<(), MoveError> {
+        // As one that is read again and again: wholly.
+        self.unseal(inode, false, Reason::Promoted)?;
+        let _names = self.namespace.read();
+        let record = inode.content.write().sealed.take();
+        self.uncount_clean(inode);
+        if let Some(sealed) = record {
+            self.remove_sealed(sealed.id);
+        }
+        Ok(())
+    }
 }

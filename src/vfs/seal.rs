@@ -167,7 +167,9 @@ impl Vfs {
             Ok(ticket) => Ok(Sealing { inode: inode.clone(), source, before, names, ticket }),
             Err(e) => {
                 // Read while it was written: no wonder that it differs, or seems to be no image.
-                let written = self.was_written(inode) || inode.opens.lock().writers > 0;
+                let written = self.was_written(inode)
+                    || inode.opens.lock().writers > 0
+                    || !is_still(&source, &before).unwrap_or(false);
                 self.end_copy(inode);
                 if written && !matches!(e, SealError::NoSpace) {
                     Err(MoveError::Held)
@@ -202,9 +204,8 @@ impl Vfs {
     fn still_unchanged(&self, sealing: &Sealing) -> Moved {
         let _names = self.namespace.read();
         let opens = sealing.inode.opens.lock();
-        let now = sealing.source.stat()?;
         let same = opens.writers == 0
-            && Attr { atime: now.atime, ..sealing.before } == now
+            && is_still(&sealing.source, &sealing.before)?
             && sealing.inode.paths() == sealing.names
             && !self.was_written(&sealing.inode);
         if same { Ok(()) } else { Err(MoveError::Held) }
@@ -258,7 +259,7 @@ impl Vfs {
         let changed = self.was_written(inode)
             || opens.writers > 0
             || (!inode.in_mirror() && self.check_free(inode, &opens, Some(&sealing.source)).is_err())
-            || Attr { atime: sealing.before.atime, ..sealing.source.stat()? } != sealing.before;
+            || !is_still(&sealing.source, &sealing.before)?;
         if changed && !inode.in_mirror() {
             drop(opens);
             self.remove_sealed(id);
@@ -445,4 +446,10 @@ impl Vfs {
     pub(super) fn why_refused(&self, inode: &Inode) -> Option<String> {
         self.seals.refused.get(&inode.ino).map(|known| known.2.clone())
     }
+}
+
+/// Whether nobody has changed what was read, as far as its attributes tell.
+fn is_still(source: &Object, before: &Attr) -> std::io::Result<bool> {
+    let now = source.stat()?;
+    Ok(Attr { atime: now.atime, ..*before } == now)
 }

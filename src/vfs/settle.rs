@@ -245,7 +245,7 @@ impl Vfs {
                 let path = dir.join(&entry.name);
                 match entry.kind {
                     FileKind::Directory if dir.is_root() && entry.name == OWN_DIR => {}
-                    kind if self.is_hidden(&path, kind) => {}
+                    FileKind::Directory if self.standing_in_store(&path) == Within::Store => {}
                     FileKind::Directory => dirs.push(path),
                     FileKind::Regular => self.adopt_file(&path),
                     _ => {}
@@ -310,11 +310,8 @@ impl Vfs {
         if self.stores.is_none() {
             return Ok(());
         }
-        let path = {
-            let _names = self.namespace.read();
-            inode.path()
-        };
-        path.map_or(Ok(()), |path| self.check_outside_stores(&path))
+        let _names = self.namespace.read();
+        inode.path().map_or(Ok(()), |path| self.check_outside_stores(&path))
     }
 
     /// As [`Vfs::check_not_in_store`], for a path.
@@ -336,6 +333,14 @@ impl Vfs {
         self.within_store(path) != Within::Outside
     }
 
+    /// As [`Vfs::within_store`], by who does not hold the namespace lock: a store whose directory is renamed meanwhile
+    /// would be taken for one that was removed.
+    pub(super) fn standing_in_store(&self, path: &RelPath) -> Within {
+        let _in_place = self.seals.in_place.read();
+        self.within_store(path)
+    }
+
+    /// Where a path stands. Hold the namespace lock.
     pub(super) fn within_store(&self, path: &RelPath) -> Within {
         match &self.stores {
             // Most paths are told apart by a glance.

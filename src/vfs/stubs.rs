@@ -44,16 +44,26 @@ impl Vfs {
     }
 
     fn read_stores(&self, dir: &Arc<Inode>, stores: &dyn Stores) -> Result<()> {
-        let path = {
-            let _names = self.namespace.read();
-            dir.path()
+        let revision = || {
+            let path = {
+                let _names = self.namespace.read();
+                dir.path()
+            };
+            path.map(|path| (stores.revision(&path).unwrap_or_default(), path))
         };
-        let Some(path) = path else { return Ok(()) };
-        let revision = stores.revision(&path).unwrap_or_default();
-        if dir.stores_revision.load(Ordering::Acquire) == revision {
-            return Ok(());
+        let is_known = |revision| dir.stores_revision.load(Ordering::Acquire) == revision;
+        {
+            let _in_place = self.seals.in_place.read();
+            if revision().is_none_or(|(revision, _)| is_known(revision)) {
+                return Ok(());
+            }
         }
         let _in_place = self.seals.in_place.write();
+        // Again: the directory may have been renamed in between.
+        let Some((revision, path)) = revision() else { return Ok(()) };
+        if is_known(revision) {
+            return Ok(());
+        }
         dir.stores_revision.store(revision, Ordering::Release);
         let entries = match stores.listing(&path) {
             Ok(entries) => entries,
@@ -353,13 +363,24 @@ impl Vfs {
         self.seals.dropped.insert(id);
     }
 
-    /// Removes records that were given up from their stores, together where that is cheaper.
+    /// As [`Vfs::remove_given_up`], by who does not hold the namespace lock: what is written to a store whose directory
+    /// is renamed meanwhile would make the old one again.
+    pub(super) fn remove_given_up_in_place(&self, ids: &[SealedId]) {
+        if !ids.is_empty() {
+            let _in_place = self.seals.in_place.read();
+            self.remove_given_up(ids);
+        }
+    }
+
+    /// Removes records that were given up from their stores, together where that is cheaper. Hold the namespace lock.
     pub(super) fn remove_given_up(&self, ids: &[SealedId]) {
         let Some(stores) = self.stores.as_deref().filter(|_| !ids.is_empty()) else { return };
         let failed = stores.remove_all(ids);
         for id in ids {
             match failed.iter().find(|(kept, _)| kept == id) {
                 None => drop(self.seals.dropped.remove(id)),
+                // Whoever has emptied its store was faster.
+                Some((_, e)) if e.kind() == io::ErrorKind::NotFound => drop(self.seals.dropped.remove(id)),
                 Some((_, e)) => {
                     tracing::error!("a sealed file that is not needed any more stays in its store: {e}");
                 }

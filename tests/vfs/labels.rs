@@ -17,7 +17,7 @@ const MASK: &str = "P/P_B03_s1_w1_mask.npy";
 const FIELD: &str = "P/P.ome.zarr/B/03/0";
 
 /// A plane of 16-bit integers.
-fn npy(seed: u32) -> Vec<u8> {
+pub(crate) fn npy(seed: u32) -> Vec<u8> {
     let mut header = "{'descr': '<u2', 'fortran_order': False, 'shape': (64, 64), }".to_owned();
     while (10 + header.len() + 1) % 64 != 0 {
         header.push(' ');

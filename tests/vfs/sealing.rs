@@ -377,3 +377,28 @@ fn a_copy_that_the_kernel_serves_can_leave_its_stores_reach_all_the_same() {
     let kernel = Kernel::new(world.mount().0);
     assert_eq!(kernel.read("b").expect("reads"), image(3));
 }
+
+#[test]
+fn a_directory_goes_although_somebody_reads_a_deleted_file_in_its_store() {
+    let world = world!(rules: RULES);
+    let kernel = Kernel::new(world.mount_over(Some(Box::new(world.zarr()))).0);
+    kernel.mkdir("d", 0o755).expect("makes");
+    let bytes = crate::labels::npy(5);
+    kernel.write("d/a.npy", &bytes).expect("writes");
+    kernel.write("d/b.npy", &bytes).expect("writes");
+    for name in ["d/a.npy", "d/b.npy"] {
+        kernel.migrate(name, Tier::Zarr).expect("seals");
+    }
+    let open = kernel.open("d/a.npy", READ).expect("opens");
+    assert_eq!(kernel.rmdir("d"), Err(libc::ENOTEMPTY), "there are files in it");
+    kernel.unlink("d/a.npy").expect("unlinks");
+    kernel.unlink("d/b.npy").expect("unlinks");
+    kernel.rmdir("d").expect("removes the directory");
+    assert!(!world.workspace.path().join("d").exists());
+    assert_eq!(kernel.read_at(&open, 0, bytes.len()).expect("reads"), bytes);
+    kernel.close(open);
+    kernel.forget(&[]);
+    let figures = kernel.vfs.figures();
+    assert_eq!((figures.memory_files, figures.dirty_bytes, kernel.vfs.budget().clean()), (0, 0, 0));
+    assert!(world.in_memory().is_empty(), "{:?}", world.in_memory());
+}

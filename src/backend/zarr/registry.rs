@@ -208,7 +208,13 @@ impl Registry {
                 continue;
             }
             let place = dir.join(&entry.name);
-            let Some((_, marker)) = read_marker(&self.ground, &place)? else { continue };
+            let Some((_, marker)) = read_marker(&self.ground, &place)? else {
+                // What is being removed has no marker any more, and is ours until the last of it is gone.
+                let going = |store: &Arc<Store>| store.going.load(Ordering::Acquire) && store.place() == place;
+                stores.extend(self.all().into_iter().find(going));
+                known.retain(|store| !going(store));
+                continue;
+            };
             known.retain(|store| store.id != marker.id || store.place() != place);
             match self.at(&place, &marker) {
                 Some(store) => stores.push(store),

@@ -273,6 +273,16 @@ pub(super) fn drop_unborn(store: &Store) -> io::Result<()> {
 
 /// Removes a store that has no records. What others put into it stays, in a group that is no plate any more.
 fn drop_store(store: &Store, state: &mut State) -> io::Result<()> {
+    store.going.store(true, Ordering::Release);
+    let is_removed = drop_ours(store, state);
+    if !matches!(is_removed, Ok(true)) {
+        store.going.store(false, Ordering::Release);
+    }
+    is_removed.map(drop)
+}
+
+/// As [`drop_store`]; whether nothing else was in it.
+fn drop_ours(store: &Store, state: &mut State) -> io::Result<bool> {
     let place = store.place();
     if state.leaving.is_none() {
         // Without room for the note it is done all the same.
@@ -296,11 +306,12 @@ fn drop_store(store: &Store, state: &mut State) -> io::Result<()> {
         .any(|entry| !matches!(entry.name.to_str(), Some(".zattrs" | "zarr.json" | ".zgroup")));
     if foreign {
         state.has_left();
-        return super::documents::edit_group(&store.ground, (&place, &place), store.version, |document| {
+        super::documents::edit_group(&store.ground, (&place, &place), store.version, |document| {
             let ome = document.ome();
             ["plate", "multiscales", "omero", "bioformats2raw.layout"].iter().for_each(|key| drop(ome.remove(*key)));
             Ok(())
-        });
+        })?;
+        return Ok(false);
     }
     store.drop_documents(&place, &place)?;
     let files = &store.ground.files;
@@ -309,7 +320,7 @@ fn drop_store(store: &Store, state: &mut State) -> io::Result<()> {
         removed => removed,
     })?;
     state.has_left();
-    Ok(())
+    Ok(true)
 }
 
 /// Removes images and rows of a store that is about to go, as far as nothing but documents is left of them: whatever had

@@ -45,6 +45,8 @@ pub(super) struct Store {
     pub created: AtomicBool,
     /// It was removed while somebody held it.
     pub gone: AtomicBool,
+    /// It is about to be removed, or was: what still stands of it is ours, with a marker or without.
+    pub going: AtomicBool,
     /// Files that are planned for it and not committed.
     pub reserved: AtomicUsize,
     /// Held through a commit; nothing but leaves is taken under it.
@@ -170,6 +172,7 @@ impl Store {
             sharding: Sharding::of(&state.marker),
             created: AtomicBool::new(false),
             gone: AtomicBool::new(false),
+            going: AtomicBool::new(false),
             reserved: AtomicUsize::new(0),
             totals: state.totals.clone(),
             state: Mutex::new(state),

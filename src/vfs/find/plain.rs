@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use super::sieve::Sieve;
 use super::{Found, Query, Sort, found};
+use crate::backend::zarr::Within;
 use crate::model::{Attr, FileKind, RelPath, State, Tier};
 use crate::vfs::snapshot::{By, List};
 use crate::vfs::{OWN_DIR, Vfs};
@@ -88,7 +89,7 @@ impl Vfs {
             let path = dir.join(&entry.name);
             match entry.kind {
                 FileKind::Directory if dir.is_root() && entry.name == OWN_DIR => {}
-                kind if self.is_hidden(&path, kind) => {}
+                FileKind::Directory if !self.show_stores && self.standing_in_store(&path) == Within::Store => {}
                 FileKind::Directory => dirs.push(path),
                 FileKind::Regular if !mirrored.contains(&*entry.name) && sieve.takes_path(&path) => {
                     if let Ok(Some(attr)) = self.disk.tree().find(&path) {

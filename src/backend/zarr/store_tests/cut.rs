@@ -148,3 +148,36 @@ fn each_file_has_a_name_at_every_moment_while_two_change_theirs() {
     let name_of = |id| entries.iter().find(|entry| entry.id == id).unwrap().names.clone();
     assert_eq!((name_of(older.id), name_of(newer.id)), (vec![path("P/i2.tif")], vec![path("P/i1.tif")]));
 }
+
+#[test]
+fn a_store_that_is_being_removed_is_not_somebody_elses_directory_meanwhile() {
+    let (reached, is_reached) = std::sync::mpsc::channel();
+    let (go, goes_on) = std::sync::mpsc::channel::<()>();
+    let goes_on = Mutex::new(goes_on);
+    let hook: Hook = Box::new(move |step| {
+        // The marker is gone.
+        if step == "scopefs" {
+            reached.send(()).unwrap();
+            goes_on.lock().unwrap().recv().unwrap();
+        }
+        Ok(())
+    });
+    let room = Room::over(TempDir::new().unwrap(), Ngff::V04, Some(hook));
+    fs::create_dir_all(room.dir.path().join("P")).unwrap();
+    let id = room.seal(PLATE, &tiff(3, 600, 600)).unwrap();
+    // Moved in, so that the hook is let go whatever happens here.
+    let room = &room;
+    std::thread::scope(move |scope| {
+        let removal = scope.spawn(move || room.zarr.remove(id));
+        is_reached.recv().unwrap();
+        fs::write(room.dir.path().join("P/new"), "").unwrap();
+        // What is known of a directory is believed for a while, unless it is renamed.
+        room.zarr.dir_renamed(&path("P"), &path("P"));
+        assert_eq!(room.zarr.within(&path("P/P.ome.zarr")), Within::Store);
+        assert_eq!(room.zarr.within(&path("P/P.ome.zarr/scopefs/README.txt")), Within::Ours);
+        go.send(()).unwrap();
+        removal.join().unwrap().unwrap();
+    });
+    assert_eq!(tree(room, "P"), ["P/new"]);
+    assert_eq!(room.zarr.within(&path("P/P.ome.zarr")), Within::Outside);
+}
