@@ -324,7 +324,7 @@ impl Vfs {
         let over = inode.over(dir, name);
         let node = self.node_of(inode, path);
         let ours = layers.disk.filter(|disk| !in_memory || is_version(over, disk));
-        let forsaken = self.forsake(inode, layers.memory.or(layers.disk).is_some_and(|last| last.nlink == 1))?;
+        let forsaken = self.forsake(inode, path, layers.memory.or(layers.disk).is_some_and(|last| last.nlink == 1))?;
         if let Some(disk) = &ours {
             self.disk.tree().unlink(path)?;
             if disk.nlink == 1 {

@@ -193,7 +193,7 @@ impl Vfs {
         match &to.inode {
             Some(lost) if !exchange && lost.kind != FileKind::Directory => {
                 let links = to.layers.memory.or(to.layers.disk).map_or(0, |attr| attr.nlink);
-                self.forsake(lost, links == 1)
+                self.forsake(lost, &to.path, links == 1)
             }
             _ => Ok(None),
         }
@@ -235,10 +235,8 @@ impl Vfs {
     }
 
     /// A sealed file is about to lose a name, and with `last` all of them: noted, so that a successor finishes it.
-    pub(super) fn forsake(&self, inode: &Inode, last: bool) -> Result<Option<Forsaken>> {
-        for path in inode.paths().iter().filter(|_| last) {
-            self.note_unnamed(inode, path)?;
-        }
+    pub(super) fn forsake(&self, inode: &Inode, name: &RelPath, last: bool) -> Result<Option<Forsaken>> {
+        self.note_unnamed(inode, name)?;
         let Some(id) = inode.sealed_id() else { return Ok(None) };
         self.note(&if last { Record::Dropping { id } } else { Record::Updating { id } })?;
         Ok(Some(if last { Forsaken::Wholly(id) } else { Forsaken::PartOf }))
@@ -300,6 +298,9 @@ impl Vfs {
         let unused: Vec<SealedId> =
             nameless().into_iter().filter(|id| self.sealed_inode(*id).is_none_or(|inode| !inode.is_absent())).collect();
         self.remove_given_up(&unused);
+        if let Some(Err(e)) = self.stores.as_ref().map(|stores| stores.clear(dir)) {
+            tracing::warn!("a store in {dir}, which is to be removed, stays: {e}");
+        }
         in_place
     }
 

@@ -256,6 +256,10 @@ impl Stores for ShelfStores {
         Ok(())
     }
 
+    fn clear(&self, _dir: &RelPath) -> io::Result<()> {
+        Ok(())
+    }
+
     fn dir_renamed(&self, from: &RelPath, to: &RelPath) {
         // Nothing on disk: stores stand in the directories that were renamed. Here it is done in any case.
         for kept in self.0.files.lock().values_mut() {

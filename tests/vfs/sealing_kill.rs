@@ -143,15 +143,25 @@ fn a_version_that_a_newer_one_hides_goes_when_its_store_is_read() {
     assert!(world.shelf.names().is_empty());
 }
 
-/// A plain file in a directory of which nothing is in memory is being sealed; `meanwhile` is done right behind the commit,
-/// and then the daemon is killed. What the second daemon finds.
-fn killed_behind_commit(world: World, meanwhile: fn(&Kernel), then: fn(&Kernel)) -> (Vec<String>, Vec<String>) {
-    let world = Arc::new(world);
-    let kernel = Kernel::new(world.mount().0);
-    kernel.mkdir("e", 0o755).expect("makes");
+/// A plain file, in a directory of which nothing else is in memory.
+fn plain(kernel: &Kernel) {
     kernel.write("e/x", &image(5)).expect("writes");
     kernel.migrate("e/x", Tier::Disk).expect("moves");
     kernel.stat("e/x").expect("stats");
+}
+
+/// A file is made and sealed; `meanwhile` is done right behind the commit, and then the daemon is killed. What the second
+/// daemon finds.
+fn killed_behind_commit(
+    world: World,
+    made: fn(&Kernel),
+    meanwhile: fn(&Kernel),
+    then: fn(&Kernel),
+) -> (Vec<String>, Vec<String>) {
+    let world = Arc::new(world);
+    let kernel = Kernel::new(world.mount().0);
+    kernel.mkdir("e", 0o755).expect("makes");
+    made(&kernel);
     let done = Arc::new(AtomicBool::new(false));
     let found = Arc::new(parking_lot::Mutex::new((Vec::new(), Vec::new())));
     let (vfs, again, told, report) = (kernel.vfs.clone(), world.clone(), done.clone(), found.clone());
@@ -171,7 +181,7 @@ fn killed_behind_commit(world: World, meanwhile: fn(&Kernel), then: fn(&Kernel))
 
 #[test]
 fn a_file_on_disk_that_is_deleted_while_it_is_sealed_stays_deleted_where_nothing_is_in_memory() {
-    let found = killed_behind_commit(sealing_world!(), |kernel| kernel.unlink("e/x").expect("unlinks"), |_| {});
+    let found = killed_behind_commit(sealing_world!(), plain, |kernel| kernel.unlink("e/x").expect("unlinks"), |_| {});
     assert_eq!(found, (vec![], vec![]));
 }
 
@@ -182,6 +192,26 @@ fn a_plain_file_that_took_the_name_of_one_that_was_being_sealed_hides_no_record(
         kernel.migrate("e/y", Tier::Disk).expect("moves");
         kernel.rename("e/y", "e/x", RenameMode::Replace).expect("renames");
     };
-    let found = killed_behind_commit(sealing_world!(), replace, |kernel| kernel.unlink("e/x").expect("unlinks"));
+    let unlink = |kernel: &Kernel| kernel.unlink("e/x").expect("unlinks");
+    let found = killed_behind_commit(sealing_world!(), plain, replace, unlink);
+    assert_eq!(found, (vec![], vec![]));
+}
+
+#[test]
+fn a_name_of_several_that_is_lost_while_the_file_is_sealed_does_not_come_back() {
+    let linked = |kernel: &Kernel| {
+        kernel.write("e/x", &image(5)).expect("writes");
+        kernel.mkdir("e/s", 0o755).expect("makes");
+        kernel.link("e/x", "e/s/y").expect("links");
+    };
+    let moved = |kernel: &Kernel| {
+        kernel.unlink("e/s/y").expect("unlinks");
+        kernel.rename("e/x", "e/z", RenameMode::Replace).expect("renames");
+    };
+    let unlink = |kernel: &Kernel| {
+        assert_eq!(kernel.read("e/z").expect("reads"), image(5));
+        kernel.unlink("e/z").expect("unlinks");
+    };
+    let found = killed_behind_commit(sealing_world!(), linked, moved, unlink);
     assert_eq!(found, (vec![], vec![]));
 }

@@ -14,7 +14,7 @@ use super::files::Files;
 use super::ground::{Ground, Hook};
 use super::reader::Opened;
 use super::registry::Registry;
-use super::remove::{remove_record, remove_records};
+use super::remove::{drop_empty, remove_record, remove_records};
 use super::store::{Store, relative};
 use super::stores::{
     Batch, SealError, SealedEntry, SealedFile, SealedId, StoreFigures, StoreTotal, StoredAt, Stores, Within,
@@ -199,6 +199,14 @@ impl Stores for Zarr {
         failed
     }
 
+    fn clear(&self, dir: &RelPath) -> io::Result<()> {
+        for store in self.registry.list(dir)? {
+            drop_empty(&store)?;
+            self.registry.forget_unused(&store);
+        }
+        Ok(())
+    }
+
     fn dir_renamed(&self, from: &RelPath, to: &RelPath) {
         self.registry.renamed(from, to);
     }
@@ -237,7 +245,13 @@ impl Stores for Zarr {
         if !self.ground.writable {
             return Ok(());
         }
-        self.registry.all().iter().try_for_each(tidy::tidy)
+        self.registry.all().iter().try_for_each(|store| {
+            tidy::tidy(store)?;
+            if store.is_gone() {
+                self.registry.forget_unused(store);
+            }
+            Ok(())
+        })
     }
 
     fn finish(&self) -> io::Result<()> {

@@ -63,15 +63,14 @@ pub(super) fn commit(zarr: &Zarr, planned: Vec<(Ticket, Planned)>) -> Vec<Answer
             return tickets.map(|ticket| (ticket, Err(again(&e)))).collect();
         }
     };
-    let unborn: Vec<Arc<Store>> = stores.values().filter(|store| !store.is_created()).cloned().collect();
     let (mut answers, mut replaced, mut held) = (Vec::new(), Vec::new(), Vec::new());
     for (store, files) in stores.values().zip(files.into_values()) {
         answers.extend(commit_store(store, files, &mut replaced, &mut held));
     }
     drop(held);
     let ended = zarr.ground.hook.is_some();
-    for store in unborn.iter().filter(|_| !ended) {
-        if let Err(e) = remove::drop_unborn(store) {
+    for store in stores.values().filter(|_| !ended) {
+        if let Err(e) = remove::drop_unused(store) {
             tracing::warn!("the store {}, in which nothing is, stays: {e}", store.place());
         }
     }

@@ -12,9 +12,13 @@ use std::io;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::ground::{Ground, below};
 use super::labels::LabelSet;
-use super::ngff::{ChannelDisplay, Extents, Window};
+use super::ngff::{ChannelDisplay, Document, Extents, Window};
 use super::sample::{named_dtype, numpy_name};
+use super::store::OWN;
+use crate::config::Ngff;
+use crate::model::RelPath;
 use crate::plate::PlateKey;
 use crate::view::{Axis, Calibration, Dtype};
 
@@ -284,6 +288,19 @@ mod hex {
         let text = String::deserialize(from)?;
         u128::from_str_radix(&text, 16).map_err(D::Error::custom)
     }
+}
+
+/// The marker of the store in `place`, and the version that it is written in.
+pub(super) fn read_marker(ground: &Ground, place: &RelPath) -> io::Result<Option<(Ngff, Marker)>> {
+    for version in [Ngff::V04, Ngff::V05] {
+        let path = below(&below(place, OWN), Document::file_name(version));
+        let Some(bytes) = ground.document(&path)? else { continue };
+        let Ok(mut document) = Document::parse(version, Some(&bytes)) else { continue };
+        if let Some(marker) = Marker::read(document.attributes()) {
+            return Ok(Some((version, marker)));
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]

@@ -33,13 +33,16 @@ impl Store {
         if self.is_created() {
             return Ok(());
         }
+        self.in_work.store(true, Ordering::Release);
         let (files, base) = (&self.ground.files, self.base());
         files.make_dirs(&base)?;
         files.keeping_times(&base, || files.make_dirs(&place))?;
         edit_group(&self.ground, (&place, &place), self.version, |_| Ok(()))?;
+        self.ground.reached("making")?;
         self.put_marker(state)?;
         super::readme::put(self)?;
         self.created.store(true, Ordering::Release);
+        self.in_work.store(false, Ordering::Release);
         Ok(())
     }
 

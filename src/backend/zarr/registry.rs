@@ -15,9 +15,9 @@ use parking_lot::Mutex;
 use super::choose::{ENDING, Target, TargetKind};
 use super::ground::Ground;
 use super::level::overview_factor;
-use super::marker::{Kind, Marker, PlateMarker};
+use super::marker::{Kind, Marker, PlateMarker, read_marker};
 use super::sharding::shard_planes;
-use super::store::{Store, read_marker};
+use super::store::Store;
 use super::stores::Subject;
 use crate::config::Shards;
 use crate::model::{FileKind, RelPath, Timestamp};
@@ -209,10 +209,10 @@ impl Registry {
             }
             let place = dir.join(&entry.name);
             let Some((_, marker)) = read_marker(&self.ground, &place)? else {
-                // What is being removed has no marker any more, and is ours until the last of it is gone.
-                let going = |store: &Arc<Store>| store.going.load(Ordering::Acquire) && store.place() == place;
-                stores.extend(self.all().into_iter().find(going));
-                known.retain(|store| !going(store));
+                // One that is being made has no marker yet; one that is being removed has it no more.
+                let ours = |store: &Arc<Store>| store.is_in_work() && store.place() == place;
+                stores.extend(self.all().into_iter().find(ours));
+                known.retain(|store| !ours(store));
                 continue;
             };
             known.retain(|store| store.id != marker.id || store.place() != place);
@@ -266,7 +266,7 @@ impl Registry {
     fn lose(&self, stores: Vec<Arc<Store>>) -> Vec<Arc<Store>> {
         let lost = |store: &Arc<Store>| {
             let created = store.is_created();
-            if created && read_marker(&self.ground, &store.place()).ok().flatten().is_none() {
+            if created && !store.is_gone() && read_marker(&self.ground, &store.place()).ok().flatten().is_none() {
                 tracing::warn!("the store {} was removed; its files go with it", store.place());
                 store.gone.store(true, Ordering::Release);
                 self.ground.opened.forget(store.id);

@@ -258,11 +258,20 @@ fn drop_dirs(store: &Store, state: &State, empty: &[String]) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes a store that was to be made for files of which none was sealed.
-pub(super) fn drop_unborn(store: &Store) -> io::Result<()> {
+/// Removes a store that nothing is in and nobody plans a file for: all that was to be sealed there failed, or has left
+/// meanwhile.
+pub(super) fn drop_unused(store: &Store) -> io::Result<()> {
+    if store.reserved.load(Ordering::Acquire) > 0 {
+        return Ok(());
+    }
+    drop_empty(store)
+}
+
+/// Removes a store that nothing is in, whoever plans a file for it.
+pub(super) fn drop_empty(store: &Store) -> io::Result<()> {
     let mut state = store.state.lock();
-    let unused = state.entries.is_empty() && store.reserved.load(Ordering::Acquire) == 0;
-    if !unused || store.ground.files.tree().find(&store.place())?.is_none() {
+    let there = store.is_created() || store.ground.files.tree().find(&store.place())?.is_some();
+    if !there || store.is_gone() || !state.entries.is_empty() || state.flawed {
         return Ok(());
     }
     // On a full disk what says that they are there could not be changed before.
@@ -273,10 +282,10 @@ pub(super) fn drop_unborn(store: &Store) -> io::Result<()> {
 
 /// Removes a store that has no records. What others put into it stays, in a group that is no plate any more.
 fn drop_store(store: &Store, state: &mut State) -> io::Result<()> {
-    store.going.store(true, Ordering::Release);
+    store.in_work.store(true, Ordering::Release);
     let is_removed = drop_ours(store, state);
     if !matches!(is_removed, Ok(true)) {
-        store.going.store(false, Ordering::Release);
+        store.in_work.store(false, Ordering::Release);
     }
     is_removed.map(drop)
 }

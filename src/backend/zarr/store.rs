@@ -10,8 +10,7 @@ use parking_lot::{Mutex, RwLock};
 use super::due::Note;
 use super::ground::{Ground, below, chunk_path};
 use super::left::Beside;
-use super::marker::{Kind, Marker, PlateMarker, PlateShape};
-use super::ngff::Document;
+use super::marker::{Kind, Marker, PlateMarker, PlateShape, read_marker};
 use super::pages::Pages;
 use super::reader::StoreReader;
 use super::sharding::Sharding;
@@ -45,8 +44,8 @@ pub(super) struct Store {
     pub created: AtomicBool,
     /// It was removed while somebody held it.
     pub gone: AtomicBool,
-    /// It is about to be removed, or was: what still stands of it is ours, with a marker or without.
-    pub going: AtomicBool,
+    /// It is being made or removed: what stands of it is ours, with a marker or without.
+    pub in_work: AtomicBool,
     /// Files that are planned for it and not committed.
     pub reserved: AtomicUsize,
     /// Held through a commit; nothing but leaves is taken under it.
@@ -172,7 +171,7 @@ impl Store {
             sharding: Sharding::of(&state.marker),
             created: AtomicBool::new(false),
             gone: AtomicBool::new(false),
-            going: AtomicBool::new(false),
+            in_work: AtomicBool::new(false),
             reserved: AtomicUsize::new(0),
             totals: state.totals.clone(),
             state: Mutex::new(state),
@@ -182,6 +181,11 @@ impl Store {
     /// Whether it is on disk.
     pub fn is_created(&self) -> bool {
         self.created.load(Ordering::Acquire)
+    }
+
+    /// Whether it is being made or removed.
+    pub fn is_in_work(&self) -> bool {
+        self.in_work.load(Ordering::Acquire)
     }
 
     /// Whether it was removed.
@@ -445,19 +449,6 @@ fn recipe_of(reader: &StoreReader, record: &Record) -> io::Result<Recipe> {
             record.spilled_recipe(&bytes).map_err(invalid)
         }
     }
-}
-
-/// The marker of the store in `place`, and the version that it is written in.
-pub(super) fn read_marker(ground: &Ground, place: &RelPath) -> io::Result<Option<(Ngff, Marker)>> {
-    for version in [Ngff::V04, Ngff::V05] {
-        let path = below(&below(place, OWN), Document::file_name(version));
-        let Some(bytes) = ground.document(&path)? else { continue };
-        let Ok(mut document) = Document::parse(version, Some(&bytes)) else { continue };
-        if let Some(marker) = Marker::read(document.attributes()) {
-            return Ok(Some((version, marker)));
-        }
-    }
-    Ok(None)
 }
 
 /// The records of a page that can be read.

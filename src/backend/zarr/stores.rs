@@ -214,6 +214,10 @@ pub trait Stores: Send + Sync {
     /// Removes a sealed file with all its names, its chunks, and what of the store is then empty.
     fn remove(&self, id: SealedId) -> io::Result<()>;
 
+    /// Removes what is left of stores in the directory `dir` in which nothing is any more. No commit is under way; who
+    /// plans a file for one of them finds it gone.
+    fn clear(&self, dir: &RelPath) -> io::Result<()>;
+
     /// Removes several, together where that is cheaper; those for which it failed.
     fn remove_all(&self, ids: &[SealedId]) -> Vec<(SealedId, io::Error)> {
         ids.iter().filter_map(|id| Some((*id, self.remove(*id).err()?))).collect()

@@ -13,6 +13,10 @@ pub(super) fn tidy(store: &Arc<Store>) -> io::Result<()> {
     if !store.is_created() || store.is_gone() {
         return Ok(());
     }
+    if state.entries.is_empty() {
+        // The last file left while another was planned, and that one has not come.
+        return super::remove::drop_if_empty(store, &mut state);
+    }
     if state.leaving.is_some() {
         // What failed when files left is tried again.
         super::companions::drop_unused(store, &mut state)?;

@@ -20,7 +20,9 @@ pub(super) fn within(registry: &Registry, path: &RelPath) -> Within {
         if part.as_bytes().ends_with(ENDING.as_bytes()) {
             let place = dir.join(part);
             let stores = registry.list(&dir).unwrap_or_default();
-            if let Some(store) = stores.iter().find(|store| store.place() == place && store.is_created()) {
+            if let Some(store) =
+                stores.iter().find(|store| store.place() == place && (store.is_created() || store.is_in_work()))
+            {
                 let rest: Option<Vec<&str>> = parts.map(|part| part.to_str()).collect();
                 return rest.map_or(Within::Foreign, |rest| in_store(store, &rest));
             }

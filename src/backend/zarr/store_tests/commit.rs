@@ -116,3 +116,33 @@ fn groups_that_a_killed_commit_made_go_when_the_workspace_is_mounted_again() {
         assert!(room.read_name(NAME) == tiff(3, 600, 600));
     }
 }
+
+#[test]
+fn a_store_whose_last_file_leaves_while_another_is_planned_goes_when_that_does_not_come() {
+    let bytes = tiff(3, 600, 600);
+    for name in ["P/P_B03_s1_w1.tif", "P/i1.tif"] {
+        let room = Room::new(Ngff::V04);
+        fs::create_dir_all(room.dir.path().join("P")).unwrap();
+        let store = if name.ends_with("w1.tif") { "P/P.ome.zarr" } else { "P/P.images.ome.zarr" };
+        let other = if name.ends_with("w1.tif") { "P/P_B04_s1_w1.tif" } else { "P/i2.tif" };
+        for tidied in [true, false] {
+            let id = room.seal(name, &bytes).unwrap();
+            let batch = room.zarr.begin();
+            batch.add(subject(other, &bytes), &&bytes[..]).unwrap();
+            room.zarr.remove(id).unwrap();
+            assert!(room.has(store), "somebody is about to put a file into it");
+            if tidied {
+                drop(batch);
+                room.zarr.tidy().unwrap();
+                assert!(!room.has(store), "{name}");
+                continue;
+            }
+            // As before the directory itself is removed.
+            room.zarr.clear(&path("P")).unwrap();
+            fs::remove_dir(room.dir.path().join("P")).unwrap();
+            assert!(batch.commit().iter().all(|(_, answer)| answer.is_err()));
+            assert!(!room.dir.path().join("P").exists(), "{name}");
+            assert_eq!(room.staged(), 0);
+        }
+    }
+}

@@ -149,14 +149,13 @@ fn each_file_has_a_name_at_every_moment_while_two_change_theirs() {
     assert_eq!((name_of(older.id), name_of(newer.id)), (vec![path("P/i2.tif")], vec![path("P/i1.tif")]));
 }
 
-#[test]
-fn a_store_that_is_being_removed_is_not_somebody_elses_directory_meanwhile() {
+/// While a change waits at `step`, somebody looks where its store is: it is ours, whether it has a marker or not.
+fn looked_at_during(step: &'static str, prepare: impl Fn(&Room), change: impl Fn(&Room) + Sync) {
     let (reached, is_reached) = std::sync::mpsc::channel();
     let (go, goes_on) = std::sync::mpsc::channel::<()>();
     let goes_on = Mutex::new(goes_on);
-    let hook: Hook = Box::new(move |step| {
-        // The marker is gone.
-        if step == "scopefs" {
+    let hook: Hook = Box::new(move |now| {
+        if now == step {
             reached.send(()).unwrap();
             goes_on.lock().unwrap().recv().unwrap();
         }
@@ -164,20 +163,33 @@ fn a_store_that_is_being_removed_is_not_somebody_elses_directory_meanwhile() {
     });
     let room = Room::over(TempDir::new().unwrap(), Ngff::V04, Some(hook));
     fs::create_dir_all(room.dir.path().join("P")).unwrap();
-    let id = room.seal(PLATE, &tiff(3, 600, 600)).unwrap();
-    // Moved in, so that the hook is let go whatever happens here.
-    let room = &room;
+    prepare(&room);
+    let (room, change) = (&room, &change);
+    // `go` is moved in, so that the hook is let go whatever happens here.
     std::thread::scope(move |scope| {
-        let removal = scope.spawn(move || room.zarr.remove(id));
+        let changed = scope.spawn(move || change(room));
         is_reached.recv().unwrap();
         fs::write(room.dir.path().join("P/new"), "").unwrap();
         // What is known of a directory is believed for a while, unless it is renamed.
         room.zarr.dir_renamed(&path("P"), &path("P"));
-        assert_eq!(room.zarr.within(&path("P/P.ome.zarr")), Within::Store);
-        assert_eq!(room.zarr.within(&path("P/P.ome.zarr/scopefs/README.txt")), Within::Ours);
+        assert!(room.has("P/P.ome.zarr"), "it stands there");
+        assert_eq!(room.zarr.within(&path("P/P.ome.zarr")), Within::Store, "{step}");
         go.send(()).unwrap();
-        removal.join().unwrap().unwrap();
+        changed.join().unwrap();
     });
-    assert_eq!(tree(room, "P"), ["P/new"]);
-    assert_eq!(room.zarr.within(&path("P/P.ome.zarr")), Within::Outside);
+}
+
+#[test]
+fn a_store_that_is_being_made_is_not_somebody_elses_directory_meanwhile() {
+    looked_at_during("making", |_| (), |room| assert!(room.seal(PLATE, &tiff(3, 600, 600)).is_ok()));
+}
+
+#[test]
+fn a_store_that_is_being_removed_is_not_somebody_elses_directory_meanwhile() {
+    let seal = |room: &Room| assert!(room.seal(PLATE, &tiff(3, 600, 600)).is_ok());
+    looked_at_during("scopefs", seal, |room| {
+        room.zarr.remove(room.zarr.listing(&path("P")).unwrap()[0].id).unwrap();
+        assert_eq!(tree(room, "P"), ["P/new"]);
+        assert_eq!(room.zarr.within(&path("P/P.ome.zarr")), Within::Outside);
+    });
 }
