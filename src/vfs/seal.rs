@@ -26,6 +26,11 @@ use crate::backend::{Access, Backend, ByteSource, Expected, Object, PublishError
 use crate::config::Originals;
 use crate::model::{Attr, FileKind, RelPath, Tier, Timestamp};
 
+/// Files are sealed side by side as long as their planes take no more than one part in so many of the memory limit.
+const SEALING_SHARE: u64 = 8;
+/// No more of a file is taken at once, in bytes: the largest chunk.
+const PLANE_MOST: u64 = 32 << 20;
+
 /// A file on its way into a store.
 struct Sealing {
     inode: Arc<Inode>,
@@ -119,7 +124,7 @@ impl Vfs {
         locked: &[bool],
         batch: &dyn Batch,
     ) -> Vec<std::result::Result<Sealing, MoveError>> {
-        let threads = std::thread::available_parallelism().map_or(1, |n| n.get()).min(inodes.len().max(1));
+        let threads = self.sealers(inodes);
         let next = std::sync::atomic::AtomicUsize::new(0);
         let done: Mutex<Vec<(usize, std::result::Result<Sealing, MoveError>)>> = Mutex::new(Vec::new());
         std::thread::scope(|scope| {
@@ -137,6 +142,15 @@ impl Vfs {
         let mut done = done.into_inner();
         done.sort_by_key(|(n, _)| *n);
         done.into_iter().map(|(_, begun)| begun).collect()
+    }
+
+    /// How many of these files are read and encoded side by side: what each of them takes on the way counts against the
+    /// limit like what is in memory.
+    fn sealers(&self, inodes: &[Arc<Inode>]) -> usize {
+        let largest = inodes.iter().filter_map(|inode| self.size_of(inode.ino)).max().unwrap_or_default();
+        let fit = self.budget.limit() / SEALING_SHARE / largest.clamp(1, PLANE_MOST);
+        let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+        cores.min(inodes.len()).min(usize::try_from(fit).unwrap_or(usize::MAX)).max(1)
     }
 
     /// Reads and encodes one file. Hold `moving`.
@@ -410,6 +424,10 @@ impl Vfs {
     /// Why a file was not sealed, remembered where trying again would be of no use.
     fn not_sealed(&self, inode: &Inode, error: SealError) -> MoveError {
         match error {
+            // Deleted meanwhile: nobody waits for it.
+            _ if inode.paths().is_empty() => MoveError::NotThere,
+            // The store that it was planned for, or the version that it replaces, has gone meanwhile: it is planned anew.
+            SealError::Io(e) if e.kind() == std::io::ErrorKind::NotFound => MoveError::Held,
             SealError::Refused(_) | SealError::Claimed(_) => {
                 let why = error.to_string();
                 tracing::debug!("inode {} stays as it is: {why}", inode.ino);

@@ -44,6 +44,8 @@ pub struct Model {
     pub loose: HashSet<u64>,
     /// Whether two changes always have two times.
     pub fine_times: bool,
+    /// A file may have had several names since everything was counted.
+    pub linked: bool,
 }
 
 type Outcome<T = ()> = Result<T, i32>;
@@ -80,6 +82,7 @@ impl Model {
             seen: HashMap::new(),
             loose: HashSet::new(),
             fine_times,
+            linked: true,
         };
         model.count();
         Some(model)
@@ -265,6 +268,7 @@ impl Model {
     }
 
     fn apply_names(&mut self, op: &Op) -> Result<(), String> {
+        self.linked |= matches!(op, Op::Link(..));
         let kernel = self.kernel();
         let (ours, theirs) = match *op {
             Op::Rename(from, to, mode) => return self.rename(PATHS[from], PATHS[to], mode),

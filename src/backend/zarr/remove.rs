@@ -261,23 +261,27 @@ fn drop_dirs(store: &Store, state: &State, empty: &[String]) -> io::Result<()> {
 /// Removes a store that nothing is in and nobody plans a file for: all that was to be sealed there failed, or has left
 /// meanwhile.
 pub(super) fn drop_unused(store: &Store) -> io::Result<()> {
+    let mut state = store.state.lock();
     if store.reserved.load(Ordering::Acquire) > 0 {
         return Ok(());
     }
-    drop_empty(store)
+    drop_locked(store, &mut state)
 }
 
 /// Removes a store that nothing is in, whoever plans a file for it.
 pub(super) fn drop_empty(store: &Store) -> io::Result<()> {
-    let mut state = store.state.lock();
+    drop_locked(store, &mut store.state.lock())
+}
+
+fn drop_locked(store: &Store, state: &mut State) -> io::Result<()> {
     let there = store.is_created() || store.ground.files.tree().find(&store.place())?.is_some();
     if !there || store.is_gone() || !state.entries.is_empty() || state.flawed {
         return Ok(());
     }
     // On a full disk what says that they are there could not be changed before.
     let images: Vec<String> = std::mem::take(&mut state.images).into_keys().collect();
-    drop_dirs(store, &state, &images)?;
-    drop_store(store, &mut state)
+    drop_dirs(store, state, &images)?;
+    drop_store(store, state)
 }
 
 /// Removes a store that has no records. What others put into it stays, in a group that is no plate any more.
