@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
+use parking_lot::Mutex;
 use rustix::fs::{self as sys, AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat};
 
 use super::xattr::name_of;
@@ -44,12 +45,20 @@ pub struct Tree {
     staging: Arc<OwnedFd>,
     serial: AtomicU64,
     dirs: DashMap<RelPath, (Arc<OwnedFd>, Instant)>,
+    /// Held while a file is exchanged and compared: with three at once, two that take theirs back would leave a loser's.
+    exchanging: Mutex<()>,
 }
 
 impl Tree {
     /// The tree below `root`, with temporary files in `staging`, which must be on the same file system.
     pub fn new(root: OwnedFd, staging: OwnedFd) -> Tree {
-        Tree { root: Arc::new(root), staging: Arc::new(staging), serial: AtomicU64::new(0), dirs: DashMap::new() }
+        Tree {
+            root: Arc::new(root),
+            staging: Arc::new(staging),
+            serial: AtomicU64::new(0),
+            dirs: DashMap::new(),
+            exchanging: Mutex::default(),
+        }
     }
 
     /// The root's descriptor.
@@ -314,6 +323,7 @@ impl Tree {
             }
             Expected::Version(version) => version,
         };
+        let exchanging = self.exchanging.lock();
         let there = match sys::statat(&*dir, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => attr_of(&stat),
             Err(rustix::io::Errno::NOENT) => return self.try_publish(staged, path, Expected::Absent),
@@ -335,6 +345,7 @@ impl Tree {
             sys::renameat_with(&**staging, temp, &*dir, name, RenameFlags::EXCHANGE)?;
             return Ok(None);
         }
+        drop(exchanging);
         sys::unlinkat(&**staging, temp, AtFlags::empty())?;
         Ok(Some(staged.object().stat()?))
     }
