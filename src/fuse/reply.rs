@@ -1,10 +1,12 @@
-//! Attributes and kinds in the words of the protocol.
+//! Answers in the words of the protocol.
 
 use std::time::UNIX_EPOCH;
 
-use fuser::{FileAttr, FileType, INodeNo};
+use fuser::{Errno, FileAttr, FileType, INodeNo, ReplyEmpty, ReplyXattr};
 
+use super::errno::errno;
 use crate::model::{Attr, FileKind};
+use crate::vfs::Result;
 
 /// Attributes for a reply.
 pub(super) fn file_attr(attr: &Attr) -> FileAttr {
@@ -51,4 +53,43 @@ pub(super) fn kind_of_mode(mode: u32) -> Option<FileKind> {
         libc::S_IFBLK => Some(FileKind::BlockDevice),
         _ => None,
     }
+}
+
+/// That something was done.
+pub(super) fn done(result: Result<()>, reply: ReplyEmpty) {
+    match result {
+        Ok(()) => reply.ok(),
+        Err(e) => reply.error(errno(&e)),
+    }
+}
+
+/// A value or a list of names, or only its length where the caller asks for that.
+pub(super) fn xattr(result: Result<Vec<u8>>, size: u32, reply: ReplyXattr) {
+    match result {
+        Err(e) => reply.error(errno(&e)),
+        Ok(value) if size == 0 => reply.size(value.len() as u32),
+        Ok(value) if value.len() > size as usize => reply.error(Errno::ERANGE),
+        Ok(value) => reply.data(&value),
+    }
+}
+
+/// Attributes of nothing.
+pub(super) fn absent() -> FileAttr {
+    let nothing = Attr {
+        dev: 0,
+        ino: 0,
+        kind: FileKind::Regular,
+        perm: 0,
+        nlink: 0,
+        uid: 0,
+        gid: 0,
+        rdev: 0,
+        size: 0,
+        blocks: 0,
+        blksize: 4096,
+        atime: Default::default(),
+        mtime: Default::default(),
+        ctime: Default::default(),
+    };
+    file_attr(&nothing)
 }

@@ -13,7 +13,7 @@ use rustix::fs::{FallocateFlags, SeekFrom, XattrFlags};
 
 use super::errno::errno;
 use super::filesystem::{Answer, ScopeFs, open_flags};
-use super::reply::{file_attr, file_type, kind_of_mode};
+use super::reply::{absent, done, file_attr, file_type, kind_of_mode, xattr};
 use crate::backend::{Owner, Time, Times};
 use crate::model::Attr;
 use crate::vfs::{Changes, Creator, Error, Fh, RenameMode, Result};
@@ -33,23 +33,6 @@ impl ScopeFs {
             Ok(attr) => reply.attr(&self.attr_ttl, &file_attr(&attr)),
             Err(e) => reply.error(errno(&e)),
         }
-    }
-}
-
-fn done(result: Result<()>, reply: ReplyEmpty) {
-    match result {
-        Ok(()) => reply.ok(),
-        Err(e) => reply.error(errno(&e)),
-    }
-}
-
-/// A value or a list of names, or only its length where the caller asks for that.
-fn xattr(result: Result<Vec<u8>>, size: u32, reply: ReplyXattr) {
-    match result {
-        Err(e) => reply.error(errno(&e)),
-        Ok(value) if size == 0 => reply.size(value.len() as u32),
-        Ok(value) if value.len() > size as usize => reply.error(Errno::ERANGE),
-        Ok(value) => reply.data(&value),
     }
 }
 
@@ -479,25 +462,4 @@ impl Filesystem for ScopeFs {
             Err(e) => reply.error(errno(&e)),
         }
     }
-}
-
-/// Attributes of nothing.
-fn absent() -> fuser::FileAttr {
-    let nothing = Attr {
-        dev: 0,
-        ino: 0,
-        kind: crate::model::FileKind::Regular,
-        perm: 0,
-        nlink: 0,
-        uid: 0,
-        gid: 0,
-        rdev: 0,
-        size: 0,
-        blocks: 0,
-        blksize: 4096,
-        atime: Default::default(),
-        mtime: Default::default(),
-        ctime: Default::default(),
-    };
-    file_attr(&nothing)
 }

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use super::delta::Delta;
 use super::depart::copy_attributes;
 use super::identity::Place;
-use super::inode::{Inode, Opens, Reason};
+use super::inode::{Content, Inode, Opens, Reason};
 use super::journal::Record;
 use super::report::over_record;
 use super::{MoveError, Result, Room, Vfs};
@@ -111,19 +111,7 @@ impl Vfs {
         self.mirror_dir(&dentry.parent)?;
         let object: Arc<Object> = staged.object().clone();
         let mut content = inode.content.write();
-        let late = content.delta.as_ref().map(|delta| delta.lock().take()).unwrap_or_default();
-        for range in &late {
-            staged.copy_range(source, range.start, range.end)?;
-        }
-        let disk = source.stat()?;
-        // Only what our own handles did meanwhile is in the delta.
-        if late.is_empty() && disk.identity() != before.identity() {
-            return Err(super::Error::Busy("it changed while it was copied").into());
-        }
-        if clean {
-            object.set_size(disk.size)?;
-        }
-        copy_attributes(source, &disk, &object)?;
+        let disk = copy_rest(&content, source, &staged, before, clean)?;
         let over: Identity = disk.identity();
         let shown = self.identities.ctime(content.place, disk.ctime);
         let made = object.stat()?;
@@ -153,6 +141,7 @@ impl Vfs {
         self.counters.promoted_files.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
+
     /// What is in memory now is what the disk has, or is about to be newer.
     fn note_arrival(&self, inode: &Inode, to: Place, attr: &Attr, clean: bool) -> Result<()> {
         if !clean {
@@ -166,4 +155,22 @@ impl Vfs {
         self.count_clean(inode, attr.blocks * 512);
         Ok(())
     }
+}
+
+/// What was written while a copy was made follows into it, and its attributes; gives those of the file on disk.
+fn copy_rest(content: &Content, source: &Object, staged: &Staged, before: &Attr, clean: bool) -> Result<Attr> {
+    let late = content.delta.as_ref().map(|delta| delta.lock().take()).unwrap_or_default();
+    for range in &late {
+        staged.copy_range(source, range.start, range.end)?;
+    }
+    let disk = source.stat()?;
+    // Only what our own handles did meanwhile is in the delta.
+    if late.is_empty() && disk.identity() != before.identity() {
+        return Err(super::Error::Busy("it changed while it was copied"));
+    }
+    if clean {
+        staged.object().set_size(disk.size)?;
+    }
+    copy_attributes(source, &disk, staged.object())?;
+    Ok(disk)
 }

@@ -130,10 +130,10 @@ fn announce(store: &Store, state: &mut State, ids: &[RecordId]) {
 
 /// Removes a store without records, unless somebody plans a file for it, or a record may be where nobody can read it.
 pub(super) fn drop_if_empty(store: &Store, state: &mut State) -> io::Result<()> {
-    if !state.entries.is_empty() || state.flawed || store.reserved.load(Ordering::Acquire) > 0 {
+    if store.reserved.load(Ordering::Acquire) > 0 {
         return Ok(());
     }
-    drop_store(store, state)
+    drop_locked(store, state)
 }
 
 /// Whether a chunk is a file of its own.
@@ -261,11 +261,7 @@ fn drop_dirs(store: &Store, state: &State, empty: &[String]) -> io::Result<()> {
 /// Removes a store that nothing is in and nobody plans a file for: all that was to be sealed there failed, or has left
 /// meanwhile.
 pub(super) fn drop_unused(store: &Store) -> io::Result<()> {
-    let mut state = store.state.lock();
-    if store.reserved.load(Ordering::Acquire) > 0 {
-        return Ok(());
-    }
-    drop_locked(store, &mut state)
+    drop_if_empty(store, &mut store.state.lock())
 }
 
 /// Removes a store that nothing is in, whoever plans a file for it.
@@ -273,6 +269,7 @@ pub(super) fn drop_empty(store: &Store) -> io::Result<()> {
     drop_locked(store, &mut store.state.lock())
 }
 
+/// As [`drop_empty`]. Nothing is dropped while a record may be where nobody can read it.
 fn drop_locked(store: &Store, state: &mut State) -> io::Result<()> {
     let there = store.is_created() || store.ground.files.tree().find(&store.place())?.is_some();
     if !there || store.is_gone() || !state.entries.is_empty() || state.flawed {

@@ -113,8 +113,8 @@ impl<'a> Shower<'a> {
             if self.args.long {
                 let (tier, state) = (file.tier.as_str(), file.state.as_str());
                 let old = age(self.now.saturating_sub(file.mtime) as f64);
-                // Writing to memory cannot fail.
-                let _ = write!(text, "{tier:<6}  {state:<6}  {:>9}  {old:>12}  ", size(file.size));
+                let line = format!("{tier:<6}  {state:<6}  {:>9}  {old:>12}  ", size(file.size));
+                text.extend_from_slice(line.as_bytes());
             }
             self.path(&file.path, &mut text);
         }

@@ -230,8 +230,11 @@ const LOG: &str = "daemon.log";
 
 /// What we have put there; a record of somebody else's keeps the directory.
 fn remove_runtime_dir(dir: &Path) {
-    let _ = std::fs::remove_file(dir.join(LOG));
-    let _ = std::fs::remove_dir(dir);
+    for removed in [std::fs::remove_file(dir.join(LOG)), std::fs::remove_dir(dir)] {
+        if let Err(e) = removed {
+            tracing::debug!("something stays in {}: {e}", dir.display());
+        }
+    }
 }
 
 /// Lets go of the workspace; `empty`: nothing is in memory, so nothing of ours need stay.
