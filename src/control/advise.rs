@@ -9,6 +9,8 @@
 //! | `limit` | evicted, then opened again | a higher limit |
 //! | `fsync` | moved to disk because it is synced again and again | a rule with backend disk |
 //! | `memory` | opened again and again under a rule that keeps it on disk | a rule with backend auto |
+//! | `memory_below` | written at once because of the size of the dataset, then replaced or deleted | a larger `memory_below` |
+//! | `zarr_above` | sealed because of the size of the dataset, then opened for writing within an hour | a larger `zarr_above` |
 //! | `compressed` | refused by the stores | none of the configuration's |
 //! | `adopt` | images found as plain files, and what sealing has saved so far | a rule that adopts |
 
@@ -34,7 +36,8 @@ pub struct Advice {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Advised {
-    /// Which kind: `scratch`, `write_behind`, `settle`, `limit`, `fsync`, `memory`, `compressed` or `adopt`.
+    /// Which kind: `scratch`, `write_behind`, `settle`, `limit`, `fsync`, `memory`, `memory_below`, `zarr_above`,
+    /// `compressed` or `adopt`.
     pub about: String,
     /// What was seen, in sentences with figures.
     pub text: String,

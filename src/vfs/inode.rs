@@ -159,6 +159,8 @@ pub struct Inode {
     pub(crate) brought_home: AtomicU64,
     /// It was last written to disk because it had been idle.
     pub(crate) written_behind: AtomicBool,
+    /// It was last written to disk because its dataset is beyond `memory_below`.
+    pub(crate) written_at_once: AtomicBool,
     /// How often it was opened for reading on disk.
     pub(crate) opened: AtomicU32,
     /// Where what happens to it is counted, once something has.
@@ -218,6 +220,7 @@ impl Inode {
             dirty: AtomicBool::new(false),
             brought_home: AtomicU64::new(0),
             written_behind: AtomicBool::new(false),
+            written_at_once: AtomicBool::new(false),
             opened: AtomicU32::new(0),
             tally: OnceLock::new(),
             resident: AtomicBool::new(false),

@@ -93,7 +93,7 @@ pub use promote::{OnRead, Promoted, Read};
 pub use recover::Recovered;
 pub use rename::RenameMode;
 pub use report::{Explained, Failure, Figures};
-pub use seen::{Amount, Group, Observed, Refused, Returned, Tally};
+pub use seen::{Amount, Group, Observed, Past, Refused, Returned, Tally};
 pub use walk::DiskTotals;
 
 use crate::backend::zarr::{SealedId, Stores};

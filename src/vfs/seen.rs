@@ -19,7 +19,7 @@ use super::Vfs;
 use super::identity::Place;
 use super::inode::{Inode, Reason};
 use crate::model::{RelPath, Tier};
-use crate::route::RuleId;
+use crate::route::{Row, RuleId};
 
 /// Groups that are told apart; what comes later is counted under the rule alone.
 const GROUPS: usize = 1024;
@@ -87,6 +87,19 @@ pub struct Tally {
     pub synced: Amount,
     /// Opened again on disk, each time that they were.
     pub opened_again: Amount,
+    /// Written to disk at once, because their dataset is beyond `memory_below`, and replaced or deleted afterwards.
+    pub past_memory_below: Past,
+    /// Opened for writing within an hour after they were sealed, because their dataset is beyond `zarr_above`.
+    pub past_zarr_above: Past,
+}
+
+/// What happened because a dataset is beyond one of the two sizes of `auto`.
+#[derive(Debug, Default)]
+pub struct Past {
+    /// To so many files.
+    pub amount: Amount,
+    /// The largest that the dataset was when one of its files was written or opened, in bytes.
+    pub most: AtomicU64,
 }
 
 /// Files that left memory under pressure and were opened again.
@@ -238,9 +251,22 @@ impl Vfs {
         inode.written_behind.store(reason == Reason::Rule, Ordering::Relaxed);
         let tally = self.tally(inode);
         tally.brought_home.add(bytes);
+        let dataset = if reason == Reason::Rule { self.past(inode, Row::Middle) } else { None };
+        tally.past_memory_below.most.fetch_max(dataset.unwrap_or(0), Ordering::Relaxed);
+        let at_once = inode.written_at_once.swap(dataset.is_some(), Ordering::Relaxed);
         if inode.brought_home.fetch_add(bytes, Ordering::Relaxed) > 0 {
             tally.brought_again.add(bytes);
+            if at_once {
+                tally.past_memory_below.amount.add(bytes);
+            }
         }
+    }
+
+    /// The size of the file's dataset, if that is in this row of `auto`.
+    fn past(&self, inode: &Inode, row: Row) -> Option<u64> {
+        let path = inode.path()?;
+        self.decide(&path).row.filter(|its| *its == row)?;
+        Some(self.dataset_of(&path)?.bytes)
     }
 
     /// A file has left memory for good.
@@ -282,7 +308,11 @@ impl Vfs {
     pub(super) fn saw_gone(&self, inode: &Inode, place: Place, size: u64) {
         let written = inode.brought_home.load(Ordering::Relaxed);
         if written > 0 {
-            self.tally(inode).deleted_after.add(written);
+            let tally = self.tally(inode);
+            tally.deleted_after.add(written);
+            if inode.written_at_once.load(Ordering::Relaxed) {
+                tally.past_memory_below.amount.add(size);
+            }
         } else if place.tier == Tier::Memory && inode.is_dirty() {
             self.seen.spared.add(size);
         }
@@ -313,6 +343,10 @@ impl Vfs {
             let tally = self.tally(inode);
             tally.unsealed.add(inode.length());
             tally.unsealed_rest.fetch_max(rest, Ordering::Relaxed);
+            if let Some(dataset) = self.past(inode, Row::Large) {
+                tally.past_zarr_above.amount.add(inode.length());
+                tally.past_zarr_above.most.fetch_max(dataset, Ordering::Relaxed);
+            }
         }
     }
 }

@@ -442,3 +442,25 @@ fn a_count_that_is_disturbed_is_made_again() {
     let reader = kernel.open("d/2", READ).expect("opens");
     kernel.close(reader);
 }
+
+#[test]
+fn what_another_size_would_have_spared_is_noticed() {
+    let world = world!(sealing: true, rules: RULES);
+    let kernel = counted(&world);
+    kernel.mkdir("d", 0o755).expect("makes");
+    for n in 0..3 {
+        kernel.write(&format!("d/{n}.tif"), &image(60)).expect("writes");
+    }
+    world.clock.advance(Duration::from_secs(2));
+    assert_eq!(kernel.vfs.write_behind(LATEST), 3, "beyond memory_below");
+    kernel.unlink("d/0.tif").expect("removes");
+    kernel.write("d/1.tif", &image(60)).expect("writes again");
+    world.clock.advance(Duration::from_secs(2));
+    assert_eq!(kernel.vfs.write_behind(LATEST), 1);
+    let seen = kernel.vfs.observed();
+    let [(_, tally)] = &seen.groups[..] else { panic!("{:?}", seen.groups) };
+    let past = &tally.past_memory_below;
+    assert_eq!((past.amount.files(), past.amount.bytes()), (2, 2 * 60 * KIB as u64), "one replaced, one deleted");
+    assert_eq!(past.most.load(std::sync::atomic::Ordering::Relaxed), 3 * 60 * KIB as u64);
+    assert_eq!(tally.past_zarr_above.amount.files(), 0);
+}

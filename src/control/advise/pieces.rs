@@ -3,11 +3,11 @@
 use std::sync::atomic::Ordering;
 
 use super::Advised;
-use super::words::{called, files, glob, longer, quoted, size};
+use super::words::{called, directory, exact, files, glob, longer, quoted, size};
 use crate::backend::zarr::StoreFigures;
 use crate::config::Originals;
 use crate::model::{Durability, Tier};
-use crate::route::Router;
+use crate::route::{Router, Row};
 use crate::vfs::{Amount, Group, Observed, Tally};
 
 /// Less than this is not worth a rule, in bytes.
@@ -37,6 +37,8 @@ impl Known<'_> {
                 [self.scratch(group, tally), self.early(group, tally), settle(group, tally), self.memory(group, tally)];
             pieces.extend(of_group.into_iter().flatten());
             pieces.extend(synced(group, tally));
+            pieces.extend(self.small(group, tally));
+            pieces.extend(self.plain(group, tally));
         }
         pieces.extend(self.more_memory());
         pieces.extend(self.compressed());
@@ -84,6 +86,47 @@ impl Known<'_> {
 
     fn early(&self, group: &Group, tally: &Tally) -> Option<Advised> {
         early(group, tally, &self.router.rule(group.rule).backend)
+    }
+
+    /// A dataset that had better counted as small, if memory has room for it.
+    fn small(&self, group: &Group, tally: &Tally) -> Option<Advised> {
+        let past = &tally.past_memory_below;
+        let most = past.most.load(Ordering::Relaxed);
+        if !is_much(&past.amount) || most > self.limit / 2 {
+            return None;
+        }
+        let text = format!(
+            "{} were written to disk as soon as they were closed, because {} ({}) is beyond memory_below, and replaced \
+             or deleted afterwards {} times ({}). With a larger memory_below they had stayed in memory until they rest, \
+             and what is gone by then is never written.",
+            called(group),
+            directory(&group.dataset),
+            size(most),
+            past.amount.files(),
+            size(past.amount.bytes()),
+        );
+        let zarr_above = self.router.lines().next_at(Row::Middle)?;
+        piece("memory_below", text, past.amount.bytes(), Some(auto(above(most).min(zarr_above - 1), zarr_above)))
+    }
+
+    /// A dataset whose images had better not been sealed yet.
+    fn plain(&self, group: &Group, tally: &Tally) -> Option<Advised> {
+        let past = &tally.past_zarr_above;
+        if !is_much(&past.amount) {
+            return None;
+        }
+        let most = past.most.load(Ordering::Relaxed);
+        let text = format!(
+            "{} were sealed because {} ({}) is beyond zarr_above, and opened for writing afterwards {} times ({}). With \
+             a larger zarr_above they had stayed plain files, which are written as they are, and take more room.",
+            called(group),
+            directory(&group.dataset),
+            size(most),
+            past.amount.files(),
+            size(past.amount.bytes()),
+        );
+        let memory_below = self.router.lines().next_at(Row::Small)?;
+        piece("zarr_above", text, past.amount.bytes(), Some(auto(memory_below, above(most))))
     }
 
     fn more_memory(&self) -> Option<Advised> {
@@ -219,6 +262,17 @@ fn is_much(amount: &Amount) -> bool {
 
 fn piece(about: &str, text: String, bytes: u64, config: Option<String>) -> Option<Advised> {
     Some(Advised { about: about.to_owned(), text, bytes, config })
+}
+
+/// A size above what a dataset has, with a quarter to spare.
+fn above(most: u64) -> u64 {
+    let step = if most < 8 << 20 { 1 << 10 } else { 1 << 20 };
+    (most + most / 4 + 1).next_multiple_of(step)
+}
+
+/// The two sizes of `auto`, which belong together.
+fn auto(memory_below: u64, zarr_above: u64) -> String {
+    format!("[auto]\nmemory_below = {}\nzarr_above = {}\n", exact(memory_below), exact(zarr_above))
 }
 
 /// A rule for the files of a group, to stand before the one that decides about them now.

@@ -17,6 +17,13 @@ pub(super) fn size(bytes: u64) -> String {
     if unit == "bytes" { format!("{bytes} bytes") } else { format!("{value:.1} {unit}") }
 }
 
+/// A size as a value of the configuration, to the byte.
+pub(super) fn exact(bytes: u64) -> String {
+    let units = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    let whole = units.iter().find(|(_, power)| bytes > 0 && bytes.trailing_zeros() >= *power);
+    whole.map_or(bytes.to_string(), |(unit, power)| format!("\"{}{unit}\"", bytes >> power))
+}
+
 /// `1 file`, `17 files`.
 pub(super) fn files(count: u64) -> String {
     if count == 1 { "1 file".to_owned() } else { format!("{count} files") }
@@ -75,7 +82,7 @@ pub(super) fn called(group: &Group) -> String {
     format!("{ending} in {}", directory(&group.dataset))
 }
 
-fn directory(dataset: &RelPath) -> String {
+pub(super) fn directory(dataset: &RelPath) -> String {
     if dataset.is_root() { "the top directory".to_owned() } else { dataset.to_string() }
 }
 
@@ -112,6 +119,15 @@ mod tests {
         let text = format!("[[rule]]\nmatch = {}\n", quoted(odd));
         let (_, router) = crate::route::from_toml(&text, std::path::Path::new("a.toml"), &[]).expect("valid");
         assert_eq!(router.rules().next().map(|(_, rule)| rule.pattern.as_str()), Some(odd));
+    }
+
+    #[test]
+    fn a_size_is_written_to_the_byte() {
+        for (bytes, wanted) in
+            [(0, "0"), (3 << 30, "\"3GiB\""), (1536 << 20, "\"1536MiB\""), (2048, "\"2KiB\""), (2047, "2047")]
+        {
+            assert_eq!(exact(bytes), wanted);
+        }
     }
 
     #[test]

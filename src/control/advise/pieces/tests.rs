@@ -1,11 +1,12 @@
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use super::*;
 use crate::model::RelPath;
 use crate::route::{self, RuleId};
-use crate::vfs::{Refused, Returned};
+use crate::vfs::{Past, Refused, Returned};
 
 const RULES: &str = "[[rule]]\nmatch = \"scratch/**\"\nbackend = \"memory\"\ndurability = \"scratch\"\n\
                      [[rule]]\nmatch = \"raw/**\"\nbackend = \"disk\"\n[[rule]]\nmatch = \"**\"\nbackend = \"zarr\"\n";
@@ -102,6 +103,25 @@ fn memory_that_was_missing_is_added_to_the_limit() {
     let piece = only(pieces(seen, StoreFigures::default()));
     assert_eq!(piece.config.as_deref(), Some("[memory]\nlimit = \"1536MiB\"\n"));
     assert!(piece.text.contains("7 files went to disk while they were made"), "{}", piece.text);
+}
+
+#[test]
+fn sizes_of_auto_that_were_too_small_are_told_with_what_would_have_been_enough() {
+    let past = |files, bytes, most| Past { amount: Amount::of(files, bytes), most: AtomicU64::new(most) };
+    let seen = |most| {
+        let below = Tally { past_memory_below: past(40, 400 * MIB, most), ..Tally::default() };
+        observed(vec![(group(2, "tmp", "tif"), below)])
+    };
+    let piece = only(pieces(seen(300 * MIB), StoreFigures::default()));
+    assert_eq!((piece.about.as_str(), piece.bytes), ("memory_below", 400 * MIB));
+    assert!(piece.text.contains("because tmp (300.0 MiB) is beyond memory_below"), "{}", piece.text);
+    assert_eq!(piece.config.as_deref(), Some("[auto]\nmemory_below = \"376MiB\"\nzarr_above = \"10GiB\"\n"));
+    assert_eq!(pieces(seen(600 * MIB), StoreFigures::default()), [], "memory has no room for that");
+
+    let above = Tally { past_zarr_above: past(5, 50 * MIB, 11 << 30), ..Tally::default() };
+    let piece = only(pieces(observed(vec![(group(2, "d", "tif"), above)]), StoreFigures::default()));
+    assert_eq!((piece.about.as_str(), piece.bytes), ("zarr_above", 50 * MIB));
+    assert_eq!(piece.config.as_deref(), Some("[auto]\nmemory_below = \"1GiB\"\nzarr_above = \"14081MiB\"\n"));
 }
 
 #[test]
