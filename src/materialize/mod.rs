@@ -38,8 +38,8 @@ const LATEST: Duration = Duration::from_secs(300);
 
 /// What a worker is told.
 enum Message {
-    /// Memory is short: look now.
-    Short,
+    /// There is something to do: look now.
+    Look,
     /// The mount ends.
     Stop,
 }
@@ -52,7 +52,7 @@ impl Alarm {
     /// Memory is short.
     pub fn ring(&self) {
         // A full channel means that it has been told already.
-        let _ = self.0.try_send(Message::Short);
+        let _ = self.0.try_send(Message::Look);
     }
 }
 
@@ -113,6 +113,7 @@ impl Workers {
         }
         workers.spawn("scopefs-behind", &vfs, write_behind)?;
         workers.spawn("scopefs-seal", &vfs, seal)?;
+        workers.spawn_for_leaving(&vfs)?;
         workers.spawn("scopefs-count", &vfs, move |vfs, heard| count::follow(vfs, heard, &stopping))?;
         Ok(workers)
     }
@@ -127,6 +128,18 @@ impl Workers {
         let vfs = vfs.clone();
         self.threads.push(Builder::new().name(name.to_owned()).spawn(move || work(&vfs, &heard))?);
         self.stops.push(stop);
+        Ok(())
+    }
+
+    /// The worker that removes from stores what was deleted.
+    fn spawn_for_leaving(&mut self, vfs: &Arc<Vfs>) -> io::Result<()> {
+        self.spawn("scopefs-clear", vfs, clear)?;
+        if let Some(wake) = self.stops.last().cloned() {
+            vfs.listen_to_leaving(Box::new(move || {
+                // A full channel means that it has been told already.
+                let _ = wake.try_send(Message::Look);
+            }));
+        }
         Ok(())
     }
 
@@ -153,7 +166,7 @@ fn watch_memory(vfs: &Vfs, probe: &dyn MemoryProbe, heard: &Receiver<Message>) {
     loop {
         match heard.recv_timeout(WATCH) {
             Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-            Ok(Message::Short) | Err(RecvTimeoutError::Timeout) => {}
+            Ok(Message::Look) | Err(RecvTimeoutError::Timeout) => {}
         }
         let budget = vfs.budget();
         let sample = probe.sample();
@@ -219,11 +232,18 @@ fn seal(vfs: &Vfs, heard: &Receiver<Message>) {
     }
 }
 
+fn clear(vfs: &Vfs, heard: &Receiver<Message>) {
+    while let Ok(Message::Look) = heard.recv() {
+        vfs.remove_leaving();
+    }
+    vfs.remove_leaving();
+}
+
 /// Waits until it is time to look again; `false` at the end of the mount.
 fn waits(heard: &Receiver<Message>, every: Duration) -> bool {
     match heard.recv_timeout(every) {
         Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => false,
-        Ok(Message::Short) | Err(RecvTimeoutError::Timeout) => true,
+        Ok(Message::Look) | Err(RecvTimeoutError::Timeout) => true,
     }
 }
 

@@ -101,6 +101,7 @@ impl Vfs {
     /// Makes the names in a directory durable.
     pub fn fsyncdir(&self, fh: Fh) -> Result<()> {
         let handle = self.handles.dir(fh)?;
+        self.remove_leaving();
         let path = {
             let _names = self.namespace.read();
             self.dir_path(&handle.inode)?
@@ -162,6 +163,7 @@ impl Vfs {
     ) -> Vec<(RelPath, MoveError)> {
         let mut files = Vec::new();
         let mut done = Progress::default();
+        self.remove_leaving();
         self.seal_waiting(under);
         for inode in self.inodes.residents() {
             if inode.is_absent() {

@@ -38,6 +38,7 @@ mod identity;
 mod inode;
 mod journal;
 mod labels;
+mod leaving;
 mod lookup;
 mod migrate;
 mod names;
@@ -151,6 +152,7 @@ pub struct Vfs {
     stores: Option<Box<dyn Stores>>,
     show_stores: bool,
     seals: SealTables,
+    leaving: leaving::Leaving,
     router: Arc<Router>,
     pins: pins::Pins,
     inodes: InodeTable,
@@ -249,6 +251,7 @@ impl Vfs {
             stores: parts.stores,
             show_stores: parts.show_stores,
             seals: SealTables::default(),
+            leaving: leaving::Leaving::default(),
             router: Arc::new(parts.router),
             pins,
             inodes,

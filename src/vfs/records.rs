@@ -265,7 +265,7 @@ impl Vfs {
         match what {
             Some(Forsaken::Wholly(id)) if inode.opens.lock().total == 0 => {
                 inode.content.write().sealed = None;
-                self.remove_sealed(id);
+                self.remove_deleted(id);
                 Ok(())
             }
             Some(Forsaken::Wholly(id)) => {

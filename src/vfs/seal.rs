@@ -45,6 +45,8 @@ type Moved = std::result::Result<(), MoveError>;
 impl Vfs {
     /// As [`Vfs::seal_batch`], in one commit.
     pub(super) fn seal_together(&self, inodes: &[Arc<Inode>], goal: Goal, reason: Reason, wait: bool) -> Vec<Moved> {
+        // What was deleted keeps no place in a plate from what comes in its stead.
+        self.remove_leaving();
         // More than one is locked: only ever by trying, unless it is alone.
         let guards: Vec<_> = match inodes {
             [one] if wait => vec![Some(one.moving.lock())],

@@ -197,7 +197,7 @@ impl Vfs {
             if let Some(id) = id {
                 // No directory is renamed under the removal: what is written to its store would make the old one again.
                 let _names = self.namespace.read();
-                self.remove_sealed(id);
+                self.remove_deleted(id);
             }
         } else if wrote && inode.place().tier == Tier::Disk {
             inode.changed.store(self.now(), Ordering::Relaxed);

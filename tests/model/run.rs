@@ -58,6 +58,13 @@ fn flags(write: bool, truncate: bool, sync: bool, exclusive: bool) -> OpenFlags 
     OpenFlags { write, truncate: truncate && write, sync, exclusive, execute: false }
 }
 
+/// A mount whose background worker is an operation of the model.
+fn mounted(world: &World) -> Kernel {
+    let (vfs, _) = world.mount();
+    vfs.listen_to_leaving(Box::new(|| {}));
+    Kernel::new(vfs)
+}
+
 impl Model {
     /// `None` where no memory tier is to be had.
     pub fn new(setup: Setup) -> Option<Model> {
@@ -71,11 +78,11 @@ impl Model {
             std::fs::hard_link(root.join("d/g"), root.join("e/g")).expect("a link");
         }
         let fine_times = times_are_fine(world.workspace.path()) && times_are_fine(reference.root());
-        let (vfs, _) = world.mount();
+        let kernel = mounted(&world);
         let model = Model {
             world,
             reference,
-            kernel: Some(Kernel::new(vfs)),
+            kernel: Some(kernel),
             slots: (0..SLOTS).map(|_| None).collect(),
             maps: Vec::new(),
             inos: HashMap::new(),
@@ -381,6 +388,7 @@ impl Model {
             Op::WriteBehind => {
                 vfs.write_behind(Duration::from_secs(100));
                 vfs.seal_rested();
+                vfs.remove_leaving();
                 Ok(())
             }
             Op::FlushAll => none_failed(vfs.flush_all(&mut |_| {})),
@@ -427,8 +435,7 @@ impl Model {
             self.end(&before)?;
         }
         self.kernel = None;
-        let (vfs, _) = self.world.mount();
-        self.kernel = Some(Kernel::new(vfs));
+        self.kernel = Some(mounted(&self.world));
         self.inos.clear();
         self.seen.clear();
         let after = self.picture()?;

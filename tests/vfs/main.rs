@@ -4,6 +4,7 @@ mod auto;
 mod find;
 mod jobs;
 mod labels;
+mod leaving;
 mod moves;
 mod names;
 mod promotion;

@@ -1,6 +1,7 @@
 //! What readers need to find their way: arrays, images, wells, plate; made in this order, removed in reverse.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ffi::OsString;
 use std::io;
 use std::sync::atomic::Ordering;
 
@@ -25,6 +26,9 @@ const LOOKED_AT: usize = 64;
 
 /// Group of a collection that lists its images.
 pub(super) const SERIES: &str = "OME";
+
+/// What the metadata of a group or an array may be in, the group's last.
+const DOCUMENTS: [&str; 4] = [".zarray", ".zattrs", "zarr.json", ".zgroup"];
 
 impl Store {
     /// Makes the store's own groups, if they are not there.
@@ -206,35 +210,39 @@ impl Store {
     }
 
     /// The files that make up an image's group and its arrays, and are ours.
-    pub fn drop_image(&self, path: &str, levels: u64) -> io::Result<()> {
+    pub fn drop_image(&self, path: &str) -> io::Result<()> {
         let place = self.place();
+        let group = below(&place, path);
         // Without arrays it is no image: said before they go.
-        forget_image(&self.ground, &below(&place, path), self.version)?;
-        for level in (0..levels).rev() {
-            let array = if path.is_empty() { level.to_string() } else { format!("{path}/{level}") };
-            self.drop_documents(&place, &below(&place, &array))?;
+        forget_image(&self.ground, &group, self.version)?;
+        let names = self.names_in(&group)?.unwrap_or_default();
+        let mut levels: Vec<u64> = names.iter().filter_map(|name| name.to_str()?.parse().ok()).collect();
+        levels.sort_unstable();
+        for level in levels.into_iter().rev() {
+            self.drop_documents(&place, &group.join(level.to_string().as_ref()))?;
         }
-        if path.is_empty() { Ok(()) } else { self.drop_documents(&place, &below(&place, path)) }
+        if path.is_empty() { Ok(()) } else { self.drop_documents(&place, &group) }
     }
 
-    /// Removes the metadata of a group or array, and its directory if nothing else is in it.
+    /// Removes the metadata of a group or array, and its directory if nothing else is in it: what others put there keeps
+    /// its group.
     pub fn drop_documents(&self, place: &RelPath, dir: &RelPath) -> io::Result<()> {
-        if !self.has_only_documents(dir)? {
+        let Some(names) = self.names_in(dir)? else { return Ok(()) };
+        if !names.iter().all(|name| DOCUMENTS.iter().any(|document| name == document)) {
             return Ok(());
         }
-        for name in [".zarray", ".zattrs", "zarr.json", ".zgroup"] {
-            self.ground.files.remove(&dir.join(name.as_ref()), place)?;
+        // In this order: what a failure leaves is still a group.
+        for name in DOCUMENTS.iter().filter(|name| names.iter().any(|there| there == *name)) {
+            self.ground.files.tree().unlink(&dir.join(name.as_ref()))?;
         }
-        Ok(())
+        self.ground.files.remove_empty(&dir.join(DOCUMENTS[0].as_ref()), place)
     }
 
-    /// Whether nothing is in a directory but metadata: what others put there keeps its group.
-    fn has_only_documents(&self, dir: &RelPath) -> io::Result<bool> {
+    /// Names in a directory; `None` if there is no such directory.
+    fn names_in(&self, dir: &RelPath) -> io::Result<Option<Vec<OsString>>> {
         match self.ground.files.tree().list(dir) {
-            Ok(entries) => Ok(entries
-                .iter()
-                .all(|entry| matches!(entry.name.to_str(), Some(".zarray" | ".zattrs" | "zarr.json" | ".zgroup")))),
-            Err(e) if crate::backend::is_absent(&e) => Ok(false),
+            Ok(entries) => Ok(Some(entries.into_iter().map(|entry| entry.name).collect())),
+            Err(e) if crate::backend::is_absent(&e) => Ok(None),
             Err(e) => Err(e),
         }
     }

@@ -16,9 +16,6 @@ use super::table::{Due, LITERALS, Page, RecordId, TABLES};
 use crate::config::Ngff;
 use crate::model::FileKind;
 
-/// Levels that an image can have.
-const LEVELS_MOST: u64 = 64;
-
 /// Records of one page that are removed with one writing of it.
 const TOGETHER: usize = 64;
 
@@ -245,8 +242,8 @@ fn drop_dirs(store: &Store, state: &State, empty: &[String]) -> io::Result<()> {
     // Labels, whose paths are longer, before the images that they are in.
     for image in empty.iter().rev() {
         match super::labels::parse(image) {
-            Some(_) => store.drop_labels(image, LEVELS_MOST)?,
-            None => store.drop_image(image, LEVELS_MOST)?,
+            Some(_) => store.drop_labels(image)?,
+            None => store.drop_image(image)?,
         }
     }
     for well in wells.into_iter().filter(|well| state.fields_of(*well).is_empty()) {

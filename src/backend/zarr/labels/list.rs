@@ -34,10 +34,10 @@ impl Store {
     }
 
     /// Removes what makes up the label image at `path`, and the group `labels` if nothing is left in it.
-    pub fn drop_labels(&self, path: &str, levels: u64) -> io::Result<()> {
+    pub fn drop_labels(&self, path: &str) -> io::Result<()> {
         let Some((image, name)) = parse(path) else { return Ok(()) };
         self.unlist_labels(image, name)?;
-        self.drop_image(path, levels)?;
+        self.drop_image(path)?;
         let place = self.place();
         if self.ground.files.tree().find(&below(&place, path))?.is_some() {
             // What others put into it keeps it where it is.
