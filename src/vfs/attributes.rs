@@ -91,17 +91,26 @@ impl Vfs {
         if let Some(size) = changes.size {
             self.track(&inode)?;
             inode.found.store(false, std::sync::atomic::Ordering::Release);
-            self.unseal_to_write(&inode, size == 0)?;
+            return self.with_bytes(&inode, size == 0, || self.setattr_unsealed(&inode, changes));
         }
+        // Attributes of a sealed file change where it is.
+        self.setattr_unsealed(&inode, changes)?.ok_or(Error::Stale)
+    }
+
+    /// Changes attributes of a file whose bytes are where they are needed for that; `None` if they are not.
+    fn setattr_unsealed(&self, inode: &Arc<Inode>, changes: &Changes) -> Result<Option<Attr>> {
         let _names = self.namespace.read();
-        self.touch(&inode);
-        let made = self.is_as_made(&inode);
+        self.touch(inode);
+        let made = self.is_as_made(inode);
         {
             let _opens = inode.opens.lock();
-            if let Some(size) = changes.size {
-                self.truncate(&inode, size)?;
+            if changes.size.is_some() && inode.is_absent() {
+                return Ok(None);
             }
-            self.change_attributes(&inode, |held| {
+            if let Some(size) = changes.size {
+                self.truncate(inode, size)?;
+            }
+            self.change_attributes(inode, |held| {
                 if changes.owner != Owner::default() {
                     held.set_owner(changes.owner)?;
                 }
@@ -118,12 +127,12 @@ impl Vfs {
             })?;
         }
         if made {
-            self.make_again(&inode);
+            self.make_again(inode);
         }
         if changes.size.is_some() {
-            self.doubt_links(&inode);
+            self.doubt_links(inode);
         }
-        self.attr(&inode)
+        Ok(Some(self.attr(inode)?))
     }
 
     /// Changes what is not bytes. A sealed file stays sealed: its record follows. Hold the namespace lock and `opens`.
@@ -153,9 +162,6 @@ impl Vfs {
     fn truncate(&self, inode: &Inode, size: u64) -> Result<()> {
         if inode.kind != FileKind::Regular {
             return Err(Error::Invalid("only regular files have a length to set"));
-        }
-        if inode.is_absent() {
-            return Err(Error::Busy("it was sealed in this very moment; try again"));
         }
         let open = inode.content.read().object.clone().filter(|object| object.writable());
         let object = match open {

@@ -87,27 +87,34 @@ impl Vfs {
             self.check_not_in_store(&inode)?;
             self.track(&inode)?;
             inode.found.store(false, Ordering::Release);
-            self.unseal_to_write(&inode, flags.truncate)?;
             self.note_writer(&inode);
+            return self.with_bytes(&inode, flags.truncate, || self.open_unsealed(&inode, &flags));
         }
+        // What is sealed can be read as it is.
+        self.open_unsealed(&inode, &flags)?.ok_or(Error::Stale)
+    }
+
+    /// Opens a file whose bytes are where they are needed; `None` if they are not.
+    fn open_unsealed(&self, inode: &Arc<Inode>, flags: &OpenFlags) -> Result<Option<Opened>> {
         let _names = self.namespace.read();
         if flags.truncate && inode.tier() == Tier::Disk {
-            self.restart_in_memory(&inode)?;
+            self.restart_in_memory(inode)?;
         }
-        self.saw_open(&inode, inode.place(), flags.write || flags.truncate);
+        let changes = flags.write || flags.truncate;
+        self.saw_open(inode, inode.place(), changes);
         let mut opens = inode.opens.lock();
         if flags.write && inode.tier() == Tier::Memory {
-            wait_for_readers(&inode, &mut opens);
+            wait_for_readers(inode, &mut opens);
         }
-        if (flags.write || flags.truncate) && inode.is_absent() {
-            return Err(Error::Busy("it was sealed in this very moment; try again"));
+        if changes && inode.is_absent() {
+            return Ok(None);
         }
-        let object = self.object(&inode, flags.write || flags.truncate)?;
-        self.open_sealed(&inode)?;
+        let object = self.object(inode, changes)?;
+        self.open_sealed(inode)?;
         if flags.truncate {
-            self.truncate_object(&inode, &object, 0)?;
+            self.truncate_object(inode, &object, 0)?;
         }
-        Ok(self.add_open(&inode, &mut opens, object, &flags))
+        Ok(Some(self.add_open(inode, &mut opens, object, flags)))
     }
 
     /// The first handle of a file that was just created.

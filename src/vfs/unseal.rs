@@ -2,31 +2,62 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::inode::{Content, Inode, Opens, Reason};
 use super::journal::Record;
+use super::open::wait_for_closes;
 use super::{Error, Goal, MoveError, Result, Room, Vfs};
 use crate::backend::{Access, ByteSource, Object, Time, Times};
 
 /// Bytes copied in one step.
 const STEP: usize = 256 << 10;
+/// Somebody may seal a file between its unsealing and the writing that it was unsealed for, so many times in a row.
+const TRIES: u32 = 20;
+/// Between two tries where the file is held.
+const PAUSE: Duration = Duration::from_millis(5);
 
 impl Vfs {
-    /// Makes a sealed file ready to be written: its bytes come back to memory or, if that is short, to disk. With
-    /// `emptied` nobody needs them. Does nothing for other files.
-    pub(super) fn unseal_to_write(&self, inode: &Arc<Inode>, emptied: bool) -> Result<()> {
-        if !inode.is_absent() {
-            return Ok(());
+    /// Does something that writes to a file, whose bytes come back to memory for that if it is sealed or, if memory is
+    /// short, to disk; with `emptied` nobody needs them. `act` gives back nothing if the file is sealed: somebody was
+    /// faster, and it is unsealed once more.
+    ///
+    /// # Errors
+    /// Those of `act` and of what must be done before; `Busy` if the file is sealed again and again.
+    pub(super) fn with_bytes<T>(
+        &self,
+        inode: &Arc<Inode>,
+        emptied: bool,
+        mut act: impl FnMut() -> Result<Option<T>>,
+    ) -> Result<T> {
+        if inode.is_absent() {
+            self.saw_unseal(inode);
         }
-        self.saw_unseal(inode);
-        match self.unseal(inode, emptied, Reason::Unsealed) {
-            Ok(()) | Err(MoveError::NotThere) => Ok(()),
-            Err(MoveError::Held) => Err(Error::Busy("the kernel serves the file")),
-            Err(MoveError::Failed(Error::NoSpace(_))) => match self.depart(inode, Goal::Home, Reason::Unsealed) {
-                Ok(()) | Err(MoveError::NotThere) => Ok(()),
-                Err(MoveError::Held) => Err(Error::Busy("the kernel serves the file")),
-                Err(MoveError::Failed(e)) => Err(e),
-            },
+        for _ in 0..TRIES {
+            if self.unseal_to_write(inode, emptied)? {
+                if let Some(done) = act()? {
+                    return Ok(done);
+                }
+            } else {
+                wait_for_closes(inode);
+                std::thread::sleep(PAUSE);
+            }
+        }
+        Err(Error::Busy("it is sealed, or held by the kernel, again and again"))
+    }
+
+    /// Makes a sealed file ready to be written; `false` if that has to be tried again. Does nothing for other files.
+    fn unseal_to_write(&self, inode: &Arc<Inode>, emptied: bool) -> Result<bool> {
+        if !inode.is_absent() {
+            return Ok(true);
+        }
+        let unsealed = match self.unseal(inode, emptied, Reason::Unsealed) {
+            Err(MoveError::Failed(Error::NoSpace(_))) => self.depart(inode, Goal::Home, Reason::Unsealed),
+            unsealed => unsealed,
+        };
+        match unsealed {
+            Ok(()) | Err(MoveError::NotThere) => Ok(true),
+            Err(MoveError::Held) => Ok(false),
             Err(MoveError::Failed(e)) => Err(e),
         }
     }

@@ -1,7 +1,7 @@
 //! Sealed files: there under their names, whatever becomes of their bytes.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::fs::XattrFlags;
@@ -401,4 +401,33 @@ fn a_directory_goes_although_somebody_reads_a_deleted_file_in_its_store() {
     let figures = kernel.vfs.figures();
     assert_eq!((figures.memory_files, figures.dirty_bytes, kernel.vfs.budget().clean()), (0, 0, 0));
     assert!(world.in_memory().is_empty(), "{:?}", world.in_memory());
+}
+
+#[test]
+fn whoever_writes_to_a_file_that_is_sealed_again_and_again_is_never_told_so() {
+    let world = sealing_world!();
+    let kernel = with_sealed(&world);
+    let over = AtomicBool::new(false);
+    let vfs = kernel.vfs.clone();
+    let path = RelPath::from_bytes(b"d/a").expect("relative");
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    // Held by a writer, mostly.
+                    let _ = vfs.migrate_path(&path, Tier::Zarr);
+                }
+            });
+        }
+        let mut failed = Vec::new();
+        for n in 0..1500 {
+            match kernel.open("d/a", WRITE) {
+                Ok(handle) => kernel.close(handle),
+                Err(e) => failed.push((n, e)),
+            }
+            failed.extend(kernel.truncate("d/a", 200 + n % 2).err().map(|e| (n, e)));
+        }
+        over.store(true, Ordering::Relaxed);
+        assert_eq!(failed, []);
+    });
 }
