@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::config::Promote;
 use crate::pressure::{Level, MemoryProbe, Monitor, Watermarks, pressure};
@@ -31,6 +31,11 @@ const BEHIND: Duration = Duration::from_secs(1);
 const BEHIND_SOON: Duration = Duration::from_millis(250);
 /// How often files are looked at for sealing.
 const SEAL: Duration = Duration::from_secs(1);
+/// A look at all files that finds nothing to do is followed by a rest of so many times what it took: looking takes no
+/// more than a hundredth of a CPU's time.
+const REST: u32 = 100;
+/// But of no more than this.
+const REST_MOST: Duration = Duration::from_secs(10);
 /// Nobody waits for what has rested to be sealed; where memory is needed, others seal it.
 const SEAL_PRIORITY: i32 = 10;
 /// A dirty byte reaches the disk at the latest after this, whatever happens to its file.
@@ -213,23 +218,34 @@ fn write_behind(vfs: &Vfs, heard: &Receiver<Message>) {
     {
         tracing::warn!("how fast the workspace's disk is could not be tried: {e}");
     }
-    let every = if vfs.may_end() { BEHIND_SOON } else { BEHIND };
-    while waits(heard, every) {
+    let (every, most) = if vfs.may_end() { (BEHIND_SOON, BEHIND) } else { (BEHIND, REST_MOST) };
+    let mut pause = every;
+    while waits(heard, pause) {
+        let began = Instant::now();
         let written = vfs.write_behind(LATEST);
         if written > 0 {
             tracing::debug!("wrote {written} files behind");
         }
+        pause = rest(written, began, every, most);
     }
 }
 
 fn seal(vfs: &Vfs, heard: &Receiver<Message>) {
     step_back(SEAL_PRIORITY);
-    while waits(heard, SEAL) {
+    let mut pause = SEAL;
+    while waits(heard, pause) {
+        let began = Instant::now();
         let sealed = vfs.seal_rested();
         if sealed > 0 {
             tracing::debug!("sealed {sealed} files");
         }
+        pause = rest(sealed, began, SEAL, REST_MOST);
     }
+}
+
+/// How long to wait before the next look at all files: where there are very many, and nothing was to be done, longer.
+fn rest(done: usize, began: Instant, every: Duration, most: Duration) -> Duration {
+    if done > 0 { every } else { every.max((began.elapsed() * REST).min(most)) }
 }
 
 fn clear(vfs: &Vfs, heard: &Receiver<Message>) {

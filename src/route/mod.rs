@@ -33,6 +33,9 @@ use glob::{Pattern, Subject};
 /// Names that a rule may use whatever is registered: `auto` chooses among backends, `zarr` is reserved.
 const ALWAYS_KNOWN: &[&str] = &["auto", "zarr"];
 
+/// Idle time of files that are written behind at once: a program that opens one again right away is let finish.
+pub const AT_ONCE: Duration = Duration::from_millis(500);
+
 /// Which rule decided: its place in the configuration, or the built-in rule after the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RuleId(pub u16);
@@ -162,6 +165,16 @@ impl Router {
     /// Whether any rule names datasets other than the directories at the top.
     pub fn names_datasets(&self) -> bool {
         self.rules.iter().any(|rule| rule.dataset.is_some())
+    }
+
+    /// The least time after its last change after which a file of any rule may have to be written behind, or sealed:
+    /// whoever looks at many files need not look closer at those that were changed since.
+    pub fn least_rest(&self) -> Duration {
+        let rest = |decision: &Decision| {
+            let behind = decision.write_behind.unwrap_or(Duration::MAX).min(decision.settle);
+            if decision.row.is_some() { behind.min(AT_ONCE) } else { behind }
+        };
+        self.rules.iter().chain([&self.default]).map(|rule| rest(&rule.decision)).min().unwrap_or_default()
     }
 
     /// Where `auto` draws its lines.

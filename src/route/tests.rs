@@ -310,3 +310,15 @@ fn images_are_told_by_their_names() {
         assert!(!is_image(&path(name.as_bytes())), "{name}");
     }
 }
+
+#[test]
+fn the_least_rest_is_that_of_the_most_hasty_rule() {
+    let least = |rules: &str| {
+        let text = format!("[memory]\nwrite_behind = \"30s\"\n[zarr]\nsettle = \"20s\"\n{rules}");
+        router(&text).least_rest()
+    };
+    let everything = "[[rule]]\nmatch = \"**\"\nbackend = \"memory\"\n";
+    assert_eq!(least(everything), Duration::from_millis(500), "the built-in rule is auto");
+    let hasty = format!("[[rule]]\nmatch = \"a\"\nbackend = \"disk\"\nwrite_behind = \"100ms\"\n{everything}");
+    assert_eq!(least(&hasty), Duration::from_millis(100));
+}

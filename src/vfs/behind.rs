@@ -5,19 +5,17 @@
 //! oldest goes home before it has rested, and new files begin on disk.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::inode::{Inode, Reason};
 use super::rate::Rate;
 use super::{Goal, Result, Vfs};
 use crate::model::{Durability, Tier};
-use crate::route::Decision;
+use crate::route::{AT_ONCE, Decision};
 
 /// Idle time before writing behind where the memory tier may end with a session or a job.
 const SOON: Duration = Duration::from_secs(5);
-/// Idle time of files that are written behind at once: a program that opens one again right away is let finish.
-const AT_ONCE: Duration = Duration::from_millis(500);
 /// Bytes that are written to learn how fast the disk is.
 const PROBE: usize = 8 << 20;
 
@@ -102,6 +100,9 @@ impl Vfs {
         let bound = self.behind.bound().unwrap_or(u64::MAX);
         let is_over = left > bound;
         self.behind.over.store(is_over, Ordering::Relaxed);
+        if !is_over {
+            dirty.retain(|file| file.due);
+        }
         dirty.sort_by_key(|file| file.since);
         self.images_first(&mut dirty, |file| &file.inode);
         dirty.sort_by_key(|file| !file.due);
@@ -146,7 +147,13 @@ impl Vfs {
 
     /// What only memory has, but for scratch files.
     fn dirty_files(&self, now: u64, latest: Duration) -> Vec<Dirty> {
-        let dirty = self.inodes.residents().into_iter().filter(|inode| inode.is_dirty());
+        let ago = |at: &AtomicU64| Duration::from_millis(now.saturating_sub(at.load(Ordering::Relaxed)));
+        let least = self.router.least_rest();
+        // All of them count only where a bound holds for their sum.
+        let may_be_due = |inode: &Arc<Inode>| {
+            self.may_end() || ago(&inode.changed) >= least || ago(&inode.dirty_since) >= latest / 2
+        };
+        let dirty = self.inodes.residents().into_iter().filter(|inode| inode.is_dirty() && may_be_due(inode));
         dirty.filter_map(|inode| self.dirty_file(inode, now, latest)).collect()
     }
 

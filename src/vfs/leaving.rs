@@ -38,27 +38,27 @@ impl Vfs {
     /// From now on somebody calls [`Vfs::remove_leaving`] whenever `on_leave` was called.
     pub fn listen_to_leaving(&self, on_leave: OnLeave) {
         // Whoever came first goes on.
-        let _ = self.leaving.on_leave.set(on_leave);
+        let _ = self.seals.leaving.on_leave.set(on_leave);
     }
 
     /// Removes a record whose file has lost its last name. Hold the namespace lock.
     pub(super) fn remove_deleted(&self, id: SealedId) {
         self.give_up(id);
-        let in_a_row = self.now().saturating_sub(self.leaving.last.load(Ordering::Relaxed)) < IN_A_ROW;
-        match self.leaving.on_leave.get() {
+        let in_a_row = self.now().saturating_sub(self.seals.leaving.last.load(Ordering::Relaxed)) < IN_A_ROW;
+        match self.seals.leaving.on_leave.get() {
             Some(on_leave) if in_a_row => {
-                self.leaving.waiting.lock().push(id);
+                self.seals.leaving.waiting.lock().push(id);
                 on_leave();
             }
             _ => self.remove_given_up(&[id]),
         }
-        self.leaving.last.store(self.now(), Ordering::Relaxed);
+        self.seals.leaving.last.store(self.now(), Ordering::Relaxed);
     }
 
     /// Removes what waits to be removed; when this returns, all is that waited before. Not under the namespace lock.
     pub fn remove_leaving(&self) {
-        let _removing = self.leaving.removing.lock();
-        let waiting = std::mem::take(&mut *self.leaving.waiting.lock());
+        let _removing = self.seals.leaving.removing.lock();
+        let waiting = std::mem::take(&mut *self.seals.leaving.waiting.lock());
         for some in waiting.chunks(TOGETHER) {
             self.remove_given_up_in_place(some);
         }

@@ -152,7 +152,6 @@ pub struct Vfs {
     stores: Option<Box<dyn Stores>>,
     show_stores: bool,
     seals: SealTables,
-    leaving: leaving::Leaving,
     router: Arc<Router>,
     pins: pins::Pins,
     inodes: InodeTable,
@@ -187,6 +186,8 @@ struct SealTables {
     by_id: DashMap<SealedId, Arc<Inode>>,
     /// Records that are on their way out.
     dropped: DashSet<SealedId>,
+    /// Of these, files that were deleted one behind the other.
+    leaving: leaving::Leaving,
     /// Plain files of which a store holds a copy besides.
     kept: DashMap<u64, Kept>,
     /// Files that cannot be sealed, in the version (mtime, size) that was tried, and why.
@@ -251,7 +252,6 @@ impl Vfs {
             stores: parts.stores,
             show_stores: parts.show_stores,
             seals: SealTables::default(),
-            leaving: leaving::Leaving::default(),
             router: Arc::new(parts.router),
             pins,
             inodes,

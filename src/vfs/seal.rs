@@ -313,11 +313,13 @@ impl Vfs {
     /// namespace lock and `opens`.
     fn seal_in_memory(&self, inode: &Arc<Inode>, id: SealedId, source: &Object) -> Result<()> {
         let attr = source.stat()?;
+        // First: of a file with several names a successor could not tell that it is one file, if some of its plain names
+        // were gone and nothing said that it is sealed.
+        self.note(&Record::Sealed { memory: attr.identity(), id, absent: false })?;
         let dentries = inode.names.read().clone();
         for dentry in dentries.iter().filter(|dentry| dentry.over.is_some()) {
             self.remove_plain_copy(inode, dentry, attr.ino)?;
         }
-        self.note(&Record::Sealed { memory: attr.identity(), id, absent: false })?;
         let _content = inode.content.write();
         inode.dirty.store(false, Ordering::Release);
         inode.seal_is_current.store(true, Ordering::Release);

@@ -109,7 +109,8 @@ impl Vfs {
         let now = self.now();
         let mut due: Vec<Arc<Inode>> = self.inodes.residents();
         due.extend(self.seals.waiting.iter().map(|entry| entry.value().clone()));
-        due.retain(|inode| !inode.is_absent() && self.is_rested(inode, now));
+        let least = self.router.least_rest();
+        due.retain(|inode| !inode.is_absent() && rest_of(inode, now) >= least && self.is_rested(inode, now));
         self.images_first(&mut due, |inode| inode);
         let mut sealed = 0;
         for batch in due.chunks(BATCH) {
@@ -130,14 +131,13 @@ impl Vfs {
 
     fn is_rested(&self, inode: &Inode, now: u64) -> bool {
         let _names = self.namespace.read();
-        if !self.wants_seal(inode) || inode.opens.lock().total > 0 {
+        if inode.opens.lock().total > 0 || !self.wants_seal(inode) {
             return false;
         }
         let Some(path) = inode.path() else { return false };
         let gap = Duration::from_millis(inode.writer_gap.load(Ordering::Relaxed));
         let rest = self.router.decide(&path).settle.max((gap * 4).min(REST_MOST));
-        let since = inode.changed.load(Ordering::Relaxed).max(inode.used.load(Ordering::Relaxed));
-        Duration::from_millis(now.saturating_sub(since)) >= rest
+        rest_of(inode, now) >= rest
     }
 
     /// Seals everything at and below `under` that waits on disk for it. `true` entries failed for want of room.
@@ -350,4 +350,10 @@ impl Vfs {
             _ => Within::Outside,
         }
     }
+}
+
+/// How long nobody has changed or opened a file.
+fn rest_of(inode: &Inode, now: u64) -> Duration {
+    let since = inode.changed.load(Ordering::Relaxed).max(inode.used.load(Ordering::Relaxed));
+    Duration::from_millis(now.saturating_sub(since))
 }

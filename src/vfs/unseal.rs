@@ -40,7 +40,7 @@ impl Vfs {
                 }
             } else {
                 wait_for_closes(inode);
-                std::thread::sleep(PAUSE);
+                inode.released.wait_for(&mut inode.opens.lock(), PAUSE);
             }
         }
         Err(Error::Busy("it is sealed, or held by the kernel, again and again"))

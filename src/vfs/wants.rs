@@ -12,8 +12,7 @@ impl Vfs {
         self.stores.is_some()
             && inode.kind == FileKind::Regular
             && !inode.is_sealed()
-            && self.may_seal_beside(inode)
-            && inode.path().is_some_and(|path| self.is_sealed_at(inode, &path))
+            && inode.path().is_some_and(|path| self.is_sealed_at(inode, &path) && self.may_seal_beside(inode, &path))
             && !self.is_refused(inode)
     }
 
@@ -26,8 +25,8 @@ impl Vfs {
     }
 
     /// Where originals are kept, a file is sealed when it lies on disk as a plain one, and once.
-    fn may_seal_beside(&self, inode: &Inode) -> bool {
-        if self.originals_of(inode) == Originals::Replace {
+    fn may_seal_beside(&self, inode: &Inode, path: &RelPath) -> bool {
+        if self.originals(path) == Originals::Replace {
             return true;
         }
         let is_plain = inode.place().tier == Tier::Disk || (!inode.is_dirty() && self.plain_copy(inode).is_some());

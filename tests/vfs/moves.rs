@@ -178,8 +178,13 @@ fn a_move_waits_for_handles_that_are_being_closed() {
             let (fh, vfs) = (handle.fh, kernel.vfs.clone());
             // The program has closed it, and only its end has yet to be told.
             drop(handle);
+            let both = std::sync::Barrier::new(2);
             std::thread::scope(|scope| {
-                scope.spawn(move || vfs.release(fh));
+                scope.spawn(|| {
+                    both.wait();
+                    vfs.release(fh);
+                });
+                both.wait();
                 kernel.migrate("a", tier).expect("nobody holds the file");
             });
         }

@@ -1,6 +1,7 @@
 //! The daemon is killed between two steps of a change to sealed files: each file is there once, under one of the names that
 //! it had or was to have, and no name comes back.
 
+use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +10,7 @@ use std::time::Duration;
 use scopefs::model::Tier;
 use scopefs::vfs::RenameMode;
 
-use crate::sealing::{WRITE, image, remount, sealing_world, with_sealed};
+use crate::sealing::{WRITE, image, place, remount, sealing_world, with_sealed};
 use crate::support::{Kernel, World};
 use crate::world;
 
@@ -214,4 +215,36 @@ fn a_name_of_several_that_is_lost_while_the_file_is_sealed_does_not_come_back() 
     };
     let found = killed_behind_commit(sealing_world!(), linked, moved, unlink);
     assert_eq!(found, (vec![], vec![]));
+}
+
+#[test]
+fn a_file_of_several_names_stays_one_if_the_daemon_dies_while_its_plain_names_go() {
+    let world = sealing_world!();
+    let kernel = with_sealed(&world);
+    kernel.write("d/x", &image(5)).expect("writes");
+    kernel.mkdir("d/s", 0o755).expect("makes");
+    kernel.link("d/x", "d/s/y").expect("links");
+    let handle = kernel.open("d/x", WRITE).expect("opens");
+    kernel.fsync(&handle).expect("syncs");
+    kernel.close(handle);
+    assert_eq!(std::fs::metadata(world.path("d/x")).expect("is there").nlink(), 2);
+    assert_eq!(place(&kernel, "d/x"), ("memory".to_owned(), "clean".to_owned()));
+    let dir = std::fs::File::open(world.path("d/s")).expect("opens");
+    let flags = rustix::fs::ioctl_getflags(&dir).and_then(|flags| {
+        rustix::fs::ioctl_setflags(&dir, flags | rustix::fs::IFlags::IMMUTABLE)?;
+        Ok(flags)
+    });
+    let Ok(flags) = flags else { return eprintln!("skipped: no directory can be made immutable here") };
+    let sealed = kernel.migrate("d/x", Tier::Zarr);
+    rustix::fs::ioctl_setflags(&dir, flags).expect("can be changed again");
+    assert!(sealed.is_err(), "one of its plain names cannot be removed");
+    assert!(!world.path("d/x").exists() && world.path("d/s/y").exists());
+    drop(kernel);
+    let kernel = Kernel::new(world.mount().0);
+    assert_eq!(kernel.stat("d/x").expect("stats").ino, kernel.stat("d/s/y").expect("stats").ino, "one file");
+    assert_eq!(kernel.read("d/s/y").expect("reads"), image(5));
+    assert!(!world.path("d/s/y").exists());
+    assert!(kernel.vfs.drain(&mut |_| {}, &AtomicBool::new(false)).is_empty());
+    let kernel = remount(&world, kernel);
+    assert_eq!(kernel.stat("d/x").expect("stats").ino, kernel.stat("d/s/y").expect("stats").ino);
 }
