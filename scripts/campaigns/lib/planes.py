@@ -13,7 +13,8 @@ import sys
 
 import numpy as np
 
-EDGE, SITES, CHANNELS, COLUMNS = 1080, 2, 2, 24
+EDGE, CHANNELS, COLUMNS = 1080, 2, 24
+SITES = int(os.environ.get("PLANES_SITES", "2"))
 MARGIN = 400
 
 
