@@ -117,6 +117,7 @@ impl Vfs {
                 note_change(&content, range);
                 return done;
             }
+            preserve(&content, object, &range);
             let room = if last_resort { Room::Granted } else { self.budget.ask(takes) };
             match room {
                 Room::Granted => {
@@ -206,6 +207,7 @@ impl Vfs {
         let content = inode.content.read();
         let before = object.size()?;
         self.mark_dirty(inode, content.place);
+        preserve(&content, object, &(before.min(size)..before.max(size)));
         object.set_size(size)?;
         self.resized(inode, &content, size);
         note_change(&content, before.min(size)..before.max(size));
@@ -258,6 +260,17 @@ fn seek_without_holes(size: u64, pos: SeekFrom) -> Result<u64> {
         SeekFrom::End(by) | SeekFrom::Current(by) => {
             size.checked_add_signed(by).ok_or(Error::Invalid("before the start of the file"))
         }
+    }
+}
+
+/// Before bytes are written over that somebody reads as they were.
+fn preserve(content: &Content, object: &Object, range: &std::ops::Range<u64>) {
+    if let Some(delta) = &content.delta {
+        let read = |buf: &mut [u8], at: u64| match content.partial() {
+            Some(partial) => partial.read_at(object, buf, at),
+            None => object.read_at(buf, at),
+        };
+        delta.lock().preserve(range.clone(), read);
     }
 }
 

@@ -31,6 +31,7 @@ mod error;
 mod evict;
 mod find;
 mod forgo;
+mod frozen;
 mod gauge;
 mod handle;
 mod heat;

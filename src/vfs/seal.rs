@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 
 use super::delta::Delta;
 use super::depart::copy_attributes;
+use super::frozen::{Frozen, can_freeze, freeze, is_preserved};
 use super::identity::Place;
 use super::inode::{Dentry, Inode, Reason};
 use super::journal::Record;
@@ -38,6 +39,9 @@ struct Sealing {
     before: Attr,
     names: Vec<RelPath>,
     ticket: Ticket,
+    /// When it was read as it was at one moment, whatever is written to it: that moment, in milliseconds of the mount's
+    /// clock.
+    frozen: Option<u64>,
 }
 
 type Moved = std::result::Result<(), MoveError>;
@@ -55,7 +59,7 @@ impl Vfs {
         let Ok(stores) = self.stores() else { return inodes.iter().map(|_| Err(MoveError::NotThere)).collect() };
         let batch = stores.begin();
         let mut begun =
-            self.begin_all(inodes, &guards.iter().map(|guard| guard.is_some()).collect::<Vec<_>>(), &*batch);
+            self.begin_all(inodes, &guards.iter().map(|guard| guard.is_some()).collect::<Vec<_>>(), (&*batch, reason));
         // Until the files know of their records: whoever reads the stores in between would take them for files.
         let in_place = begun.iter().any(|result| result.is_ok()).then(|| self.seals.in_place.read());
         for result in &mut begun {
@@ -124,7 +128,7 @@ impl Vfs {
         &self,
         inodes: &[Arc<Inode>],
         locked: &[bool],
-        batch: &dyn Batch,
+        (batch, reason): (&dyn Batch, Reason),
     ) -> Vec<std::result::Result<Sealing, MoveError>> {
         let threads = self.sealers(inodes);
         let next = std::sync::atomic::AtomicUsize::new(0);
@@ -135,7 +139,7 @@ impl Vfs {
                     loop {
                         let n = next.fetch_add(1, Ordering::Relaxed);
                         let (Some(inode), Some(locked)) = (inodes.get(n), locked.get(n)) else { break };
-                        let begun = if *locked { self.begin_seal(inode, batch) } else { Err(MoveError::Held) };
+                        let begun = if *locked { self.begin_seal(inode, batch, reason) } else { Err(MoveError::Held) };
                         done.lock().push((n, begun));
                     }
                 });
@@ -155,15 +159,22 @@ impl Vfs {
         cores.min(inodes.len()).min(usize::try_from(fit).unwrap_or(usize::MAX)).max(1)
     }
 
-    /// Reads and encodes one file. Hold `moving`.
-    fn begin_seal(&self, inode: &Arc<Inode>, batch: &dyn Batch) -> std::result::Result<Sealing, MoveError> {
-        let (source, subject) = {
+    /// Reads and encodes one file. What is written behind ([`Reason::Rule`]) is read as it is now, even if somebody
+    /// goes on writing. Hold `moving`.
+    fn begin_seal(
+        &self,
+        inode: &Arc<Inode>,
+        batch: &dyn Batch,
+        reason: Reason,
+    ) -> std::result::Result<Sealing, MoveError> {
+        let (source, subject, frozen) = {
             let _names = self.namespace.read();
             let opens = inode.opens.lock();
             if inode.is_sealed() || inode.kind != FileKind::Regular {
                 return Err(MoveError::NotThere);
             }
-            if opens.writers > 0 {
+            let freezes = reason == Reason::Rule && can_freeze(inode, &opens);
+            if opens.writers > 0 && !freezes {
                 return Err(MoveError::Held);
             }
             let tier = inode.place().tier;
@@ -172,15 +183,20 @@ impl Vfs {
                 self.check_free(inode, &opens, None)?;
             }
             let source = self.open_at(inode, tier, Access::Read)?.reopen_unseen()?;
-            let subject = self.subject(inode, &source, tier)?;
-            inode.content.write().delta = Some(Mutex::new(Delta::default()));
-            (source, subject)
+            let mut subject = self.subject(inode, &source, tier)?;
+            if freezes {
+                subject.attr = freeze(inode, &source)?;
+            } else {
+                inode.content.write().delta = Some(Mutex::new(Delta::default()));
+            }
+            (source, subject, freezes.then(|| self.now()))
         };
         let (before, names) = (subject.attr, subject.names.clone());
         let composite = inode.content.read().partial().map(|partial| Composite::new(&source, partial.clone()));
         let bytes: &dyn ByteSource = composite.as_ref().map_or(&source, |composite| composite);
-        match batch.add(subject, bytes) {
-            Ok(ticket) => Ok(Sealing { inode: inode.clone(), source, before, names, ticket }),
+        let still = Frozen { source: bytes, inode, size: before.size };
+        match batch.add(subject, if frozen.is_some() { &still } else { bytes }) {
+            Ok(ticket) => Ok(Sealing { inode: inode.clone(), source, before, names, ticket, frozen }),
             Err(e) => {
                 // Read while it was written: no wonder that it differs, or seems to be no image.
                 let written = self.was_written(inode)
@@ -220,10 +236,13 @@ impl Vfs {
     fn still_unchanged(&self, sealing: &Sealing) -> Moved {
         let _names = self.namespace.read();
         let opens = sealing.inode.opens.lock();
-        let same = opens.writers == 0
-            && is_still(&sealing.source, &sealing.before)?
-            && sealing.inode.paths() == sealing.names
-            && !self.was_written(&sealing.inode);
+        let same = match sealing.frozen {
+            Some(_) => can_freeze(&sealing.inode, &opens) && is_preserved(&sealing.inode),
+            None => {
+                opens.writers == 0 && is_still(&sealing.source, &sealing.before)? && !self.was_written(&sealing.inode)
+            }
+        };
+        let same = same && sealing.inode.paths() == sealing.names;
         if same { Ok(()) } else { Err(MoveError::Held) }
     }
 
@@ -247,7 +266,10 @@ impl Vfs {
             self.update_sealed(inode)?;
         }
         if !inode.is_sealed() {
-            return Err(MoveError::Held);
+            let Some(moment) = sealing.frozen else { return Err(MoveError::Held) };
+            // What was written until then is safe.
+            inode.dirty_since.store(moment, Ordering::Relaxed);
+            return Ok(());
         }
         inode.set_reason(reason);
         self.counters.sealed_files.fetch_add(1, Ordering::Relaxed);

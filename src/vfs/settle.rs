@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::frozen::can_freeze;
 use super::inode::{Inode, Reason};
 use super::journal::Record;
 use super::open::wait_for_writers;
@@ -40,7 +41,8 @@ impl Vfs {
         if self.stores.is_none() {
             return self.depart_batch(inodes, goal, reason, wait);
         }
-        let ways: Vec<Way> = inodes.iter().map(|inode| self.way_home(inode, goal == Goal::Home && !wait)).collect();
+        let in_need = goal == Goal::Home && !wait;
+        let ways: Vec<Way> = inodes.iter().map(|inode| self.way_home(inode, in_need, reason)).collect();
         let mut results: Vec<Option<Moved>> = inodes.iter().map(|_| None).collect();
         for way in [Way::Drop, Way::Seal, Way::Disk] {
             // What could not go another way goes to disk.
@@ -67,7 +69,7 @@ impl Vfs {
     }
 
     /// Where `in_need` of its memory, a file that the disk has too just leaves: it can be sealed from there.
-    fn way_home(&self, inode: &Inode, in_need: bool) -> Way {
+    fn way_home(&self, inode: &Inode, in_need: bool, reason: Reason) -> Way {
         if self.is_large_image_to_be(inode) {
             wait_for_writers(inode);
         }
@@ -76,11 +78,17 @@ impl Vfs {
             Way::Drop
         } else if in_need && !inode.is_dirty() {
             Way::Disk
-        } else if inode.opens.lock().writers == 0 && self.wants_seal(inode) {
+        } else if self.wants_seal(inode) && self.may_be_sealed_now(inode, reason) {
             Way::Seal
         } else {
             Way::Disk
         }
+    }
+
+    /// Whether nobody writes to a file, or that does not matter.
+    fn may_be_sealed_now(&self, inode: &Inode, reason: Reason) -> bool {
+        let opens = inode.opens.lock();
+        opens.writers == 0 || (reason == Reason::Rule && can_freeze(inode, &opens))
     }
 
     /// Whether a file would be sealed, and writing it to disk as it is would be dear.

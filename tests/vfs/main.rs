@@ -13,6 +13,7 @@ mod sealing;
 mod sealing_crash;
 mod sealing_kill;
 mod sealing_parts;
+mod sealing_written;
 #[path = "../support/mod.rs"]
 mod support;
 
