@@ -130,9 +130,13 @@ fn commit_store(
     let prepared = prepare(store, &mut state, &files);
     let mut images = Vec::new();
     let mut pages: BTreeMap<String, Vec<Going>> = BTreeMap::new();
+    let mut replacing = HashSet::new();
     for (ticket, mut planned) in files {
+        // By its name a file may go on with the version of another that was changed and renamed, and goes on with it too.
+        let is_first = planned.standing.is_none_or(|id| replacing.insert(id));
         let outcome = match &prepared {
             Err(e) => Err(again(e)),
+            Ok(()) if !is_first => Err(removed_meanwhile().into()),
             Ok(()) => put_in_place(store, &state, &mut planned).map_err(|e| no_space(e.into())),
         };
         match outcome {
@@ -192,11 +196,16 @@ fn prepare(store: &Store, state: &mut State, files: &[(Ticket, Planned)]) -> io:
     store.ground.reached("prepared")
 }
 
+/// Whoever hears of it plans anew.
+fn removed_meanwhile() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "the version that it replaces was removed meanwhile")
+}
+
 /// Chunks that replace none get their places before the page is written; what is due for the others.
 fn put_in_place(store: &Store, state: &State, planned: &mut Planned) -> io::Result<Vec<Due>> {
     if planned.standing.is_some_and(|id| !state.entries.contains_key(&id.0)) {
         // Its chunks are gone with it.
-        return Err(io::Error::new(io::ErrorKind::NotFound, "the version that it replaces was removed meanwhile"));
+        return Err(removed_meanwhile());
     }
     let place = store.place();
     let mut early = std::mem::take(&mut planned.sealed.literals);

@@ -243,3 +243,25 @@ fn a_stack_that_is_appended_to_and_sealed_now_and_then_is_written_once() {
     assert!(written as f64 <= 1.2 * whole.len() as f64, "{written} bytes for {}", whole.len());
     assert!(written as f64 <= 1.2 * once as f64, "{written} bytes written for {once} that are stored");
 }
+
+#[test]
+fn of_two_files_that_go_on_with_one_version_the_second_waits() {
+    // The file whose version it is was renamed after it had been changed, and another has its name now.
+    let room = Room::new(Ngff::V04);
+    let old = room.seal("a.tif", &plain(2, (64, 64))).unwrap();
+    let (renamed, named) = (stack(2, (64, 64), |page| 10 + u64::from(page)), stack(2, (64, 64), |_| 20));
+    let batch = room.zarr.begin();
+    batch.add(Subject { replaces: Some(old), ..subject("b.tif", &renamed) }, &renamed.as_slice()).unwrap();
+    batch.add(subject("a.tif", &named), &named.as_slice()).unwrap();
+    let mut answers = batch.commit();
+    assert!(matches!(&answers[1].1, Err(SealError::Io(e)) if e.kind() == io::ErrorKind::NotFound), "{:?}", answers[1]);
+    let first = answers.remove(0).1.unwrap();
+    assert_eq!(room.read(first).unwrap(), renamed);
+    let second = room.seal("a.tif", &named).unwrap();
+    assert_eq!(room.read(second).unwrap(), named);
+    assert_eq!(room.read(first).unwrap(), renamed);
+    let room = room.again();
+    assert_eq!(room.names(""), ["a.tif", "b.tif"]);
+    room.zarr.remove(first).unwrap();
+    assert_eq!(room.read(second).unwrap(), named);
+}
