@@ -215,10 +215,23 @@ impl Files {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             found => return found.map(drop),
         }
-        let Some((above, name)) = path.split() else { return Ok(()) };
+        let Some((above, _)) = path.split() else { return Ok(()) };
         self.make_dirs(&above)?;
-        let dir = self.tree.dir(&above)?;
-        match sys::mkdirat(&*dir, name, Mode::from_raw_mode(0o755)) {
+        self.make_dir(path)
+    }
+
+    /// Makes a directory in one that is there; `NotFound` if that is not.
+    pub fn make_dir(&self, path: &RelPath) -> io::Result<()> {
+        let Some((above, name)) = path.split() else { return Ok(()) };
+        let mut dir = self.tree.dir(&above)?;
+        let mut made = sys::mkdirat(&*dir, name, Mode::from_raw_mode(0o755));
+        if made == Err(Errno::NOENT) {
+            // The directory may be another than the one that was opened last.
+            self.tree.forget_dirs();
+            dir = self.tree.dir(&above)?;
+            made = sys::mkdirat(&*dir, name, Mode::from_raw_mode(0o755));
+        }
+        match made {
             Ok(()) => {}
             Err(Errno::EXIST) => return Ok(()),
             Err(e) => return Err(e.into()),

@@ -39,8 +39,10 @@ impl Store {
         }
         self.in_work.store(true, Ordering::Release);
         let (files, base) = (&self.ground.files, self.base());
-        files.make_dirs(&base)?;
-        files.keeping_times(&base, || files.make_dirs(&place))?;
+        // Whoever removed the directory meanwhile does not find it there again.
+        files.keeping_times(&base, || files.make_dir(&place)).inspect_err(|_| {
+            self.in_work.store(false, Ordering::Release);
+        })?;
         edit_group(&self.ground, (&place, &place), self.version, |_| Ok(()))?;
         self.ground.reached("making")?;
         self.put_marker(state)?;

@@ -146,3 +146,19 @@ fn a_store_whose_last_file_leaves_while_another_is_planned_goes_when_that_does_n
         }
     }
 }
+
+#[test]
+fn a_directory_that_was_removed_meanwhile_does_not_come_back() {
+    let room = Room::new(Ngff::V04);
+    fs::create_dir(room.dir.path().join("d")).unwrap();
+    let bytes = tiff(64, 64, 1);
+    let batch = room.zarr.begin();
+    batch.add(subject("d/a.tif", &bytes), &bytes.as_slice()).unwrap();
+    fs::remove_dir(room.dir.path().join("d")).unwrap();
+    let answers = batch.commit();
+    assert!(matches!(&answers[0].1, Err(SealError::Io(e)) if e.kind() == io::ErrorKind::NotFound), "{:?}", answers[0]);
+    assert!(!room.dir.path().join("d").exists());
+    fs::create_dir(room.dir.path().join("d")).unwrap();
+    let id = room.seal("d/a.tif", &bytes).unwrap();
+    assert_eq!(room.read(id).unwrap(), bytes);
+}

@@ -28,6 +28,7 @@ fn labels_of(images: &'static str) -> Option<LabelsOf> {
 impl Room {
     /// Seals a file of labels; `images` is part of the names of those that its rule names.
     fn seal_labels_of(&self, name: &str, bytes: &[u8], images: &'static str) -> Result<SealedId, SealError> {
+        self.place(name);
         let batch = self.zarr.begin();
         let replaces = self.listed(name).map(|entry| entry.id);
         let subject = Subject { labels: labels_of(images), replaces, ..subject(name, bytes) };

@@ -68,6 +68,11 @@ impl Room {
         Room::with(dir, version, None)
     }
 
+    /// Makes the directory of a file: one that is sealed is there.
+    fn place(&self, name: &str) {
+        fs::create_dir_all(self.dir.path().join(name).parent().unwrap()).unwrap();
+    }
+
     fn seal(&self, name: &str, bytes: &[u8]) -> Result<SealedId, SealError> {
         self.seal_all(&[(name, bytes)]).remove(0)
     }
@@ -78,6 +83,7 @@ impl Room {
         let mut answers: Vec<Option<Result<SealedId, SealError>>> = Vec::new();
         let mut tickets = Vec::new();
         for (name, bytes) in files {
+            self.place(name);
             match batch.add(subject(name, bytes), bytes) {
                 Ok(ticket) => {
                     tickets.push((ticket, answers.len()));
