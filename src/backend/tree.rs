@@ -38,13 +38,24 @@ pub struct TreeEntry {
     pub kind: FileKind,
 }
 
+/// A directory that is kept open.
+#[derive(Debug)]
+struct OpenDir {
+    fd: Arc<OwnedFd>,
+    since: Instant,
+    /// [`Tree::forgotten`] before it was opened: who opens one while others are forgotten may have opened what was meant.
+    forgotten: u64,
+}
+
 /// A directory tree below one descriptor.
 #[derive(Debug)]
 pub struct Tree {
     root: Arc<OwnedFd>,
     staging: Arc<OwnedFd>,
     serial: AtomicU64,
-    dirs: DashMap<RelPath, (Arc<OwnedFd>, Instant)>,
+    dirs: DashMap<RelPath, OpenDir>,
+    /// How often open directories were forgotten.
+    forgotten: AtomicU64,
     /// Held while a file is exchanged and compared: with three at once, two that take theirs back would leave a loser's.
     exchanging: Mutex<()>,
 }
@@ -57,6 +68,7 @@ impl Tree {
             staging: Arc::new(staging),
             serial: AtomicU64::new(0),
             dirs: DashMap::new(),
+            forgotten: AtomicU64::new(0),
             exchanging: Mutex::default(),
         }
     }
@@ -71,16 +83,18 @@ impl Tree {
         if path.is_root() {
             return Ok(self.root.clone());
         }
+        let forgotten = self.forgotten.load(Ordering::Acquire);
         if let Some(kept) = self.dirs.get(path)
-            && kept.1.elapsed() < DIR_TTL
+            && kept.forgotten == forgotten
+            && kept.since.elapsed() < DIR_TTL
         {
-            return Ok(kept.0.clone());
+            return Ok(kept.fd.clone());
         }
         let fd = Arc::new(self.walk(path)?);
         if self.dirs.len() >= DIR_MOST {
             self.dirs.clear();
         }
-        self.dirs.insert(path.clone(), (fd.clone(), Instant::now()));
+        self.dirs.insert(path.clone(), OpenDir { fd: fd.clone(), since: Instant::now(), forgotten });
         Ok(fd)
     }
 
@@ -115,6 +129,7 @@ impl Tree {
 
     /// Forgets open directories, because one was renamed or removed.
     pub fn forget_dirs(&self) {
+        self.forgotten.fetch_add(1, Ordering::AcqRel);
         self.dirs.clear();
     }
 

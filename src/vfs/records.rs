@@ -201,15 +201,10 @@ impl Vfs {
 
     /// After both trees were changed: the records follow. Hold the namespace lock for writing.
     pub(super) fn stores_follow(&self, from: &End, to: &End, exchange: bool, forsaken: Option<Forsaken>) -> Result<()> {
-        let Some(stores) = &self.stores else { return Ok(()) };
-        let ends = if exchange { vec![(from, to), (to, from)] } else { vec![(from, to)] };
-        if exchange {
-            // By way of a name that no directory can have.
-            let aside = RelPath::root().join(Name::new("\0"));
-            for (old, new) in [(&from.path, &aside), (&to.path, &from.path), (&aside, &to.path)] {
-                stores.dir_renamed(old, new);
-            }
+        if self.stores.is_none() {
+            return Ok(());
         }
+        let ends = if exchange { vec![(from, to), (to, from)] } else { vec![(from, to)] };
         let mut moved: Vec<(SealedId, Arc<Inode>)> = Vec::new();
         for (end, other) in ends {
             let Some(inode) = &end.inode else { continue };
@@ -217,9 +212,6 @@ impl Vfs {
                 self.forget_kept(inode);
                 moved.extend(inode.sealed_id().filter(|_| inode.is_sealed()).map(|id| (id, inode.clone())));
                 continue;
-            }
-            if !exchange {
-                stores.dir_renamed(&end.path, &other.path);
             }
             let known = self.seals.by_id.iter().map(|entry| (*entry.key(), entry.value().clone()));
             let below: Vec<_> = known.filter(|(_, file)| file.is_sealed() && file.is_below(&other.path)).collect();

@@ -204,7 +204,17 @@ impl Vfs {
         self.forget_dirs(from, to);
         let forsaken = self.announce(from, to, exchange)?;
         let node = to.inode.as_ref().filter(|_| !to.is_dir()).and_then(|lost| self.node_of(lost, &to.path));
-        let renamed = self.rename_trees(from, to, &intent);
+        let mut renamed = Ok(false);
+        let mut act = || {
+            renamed = self.rename_trees(from, to, &intent);
+            renamed.is_ok()
+        };
+        match &self.stores {
+            Some(stores) if from.is_dir() || to.is_dir() => {
+                stores.rename_dirs(&from.path, &to.path, exchange, &mut act);
+            }
+            _ => drop(act()),
+        }
         // Again, because whoever walks without the lock may have opened one in between.
         self.forget_dirs(from, to);
         to.parted = renamed?;

@@ -93,6 +93,19 @@ impl Shelf {
         kept.map(|kept| kept.bytes.to_vec())
     }
 
+    fn dir_renamed(&self, from: &RelPath, to: &RelPath) {
+        // Nothing on disk: stores stand in the directories that were renamed. Here it is done in any case.
+        for kept in self.files.lock().values_mut() {
+            let Some(base) = kept.base.below(from, to) else { continue };
+            kept.base = base;
+            for name in &mut kept.entry.names {
+                if let Some(new) = name.below(from, to) {
+                    *name = new;
+                }
+            }
+        }
+    }
+
     /// A record of which no journal tells: as if the daemon had been killed right behind the commit.
     pub fn commit(&self, name: &str, bytes: &[u8], like: &SealedEntry) {
         let path = RelPath::from_path(name.as_ref()).expect("relative");
@@ -279,17 +292,13 @@ impl Stores for ShelfStores {
         Ok(())
     }
 
-    fn dir_renamed(&self, from: &RelPath, to: &RelPath) {
-        // Nothing on disk: stores stand in the directories that were renamed. Here it is done in any case.
-        for kept in self.0.files.lock().values_mut() {
-            let Some(base) = kept.base.below(from, to) else { continue };
-            kept.base = base;
-            for name in &mut kept.entry.names {
-                if let Some(new) = name.below(from, to) {
-                    *name = new;
-                }
-            }
+    fn rename_dirs(&self, from: &RelPath, to: &RelPath, exchange: bool, act: &mut dyn FnMut() -> bool) {
+        if !act() {
+            return;
         }
+        let aside = RelPath::root().join(std::ffi::OsStr::new("\0"));
+        let steps = if exchange { vec![(from, &aside), (to, from), (&aside, to)] } else { vec![(from, to)] };
+        steps.into_iter().for_each(|(old, new)| self.0.dir_renamed(old, new));
     }
 
     fn within(&self, _path: &RelPath) -> Within {

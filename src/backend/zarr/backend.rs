@@ -207,8 +207,8 @@ impl Stores for Zarr {
         Ok(())
     }
 
-    fn dir_renamed(&self, from: &RelPath, to: &RelPath) {
-        self.registry.renamed(from, to);
+    fn rename_dirs(&self, from: &RelPath, to: &RelPath, exchange: bool, act: &mut dyn FnMut() -> bool) {
+        self.registry.rename(from, to, exchange, act);
     }
 
     fn within(&self, path: &RelPath) -> Within {

@@ -256,14 +256,8 @@ impl Files {
     /// Removes a file, and the directories above it that became empty, up to but not including `stop`. `false` if
     /// there was nothing of that name.
     pub fn remove(&self, path: &RelPath, stop: &RelPath) -> io::Result<bool> {
-        let removed = match absent_as_none(self.tree.unlink(path))? {
-            Some(()) => true,
-            // The directory may be another than the one that was opened last.
-            None => {
-                self.tree.forget_dirs();
-                absent_as_none(self.tree.unlink(path))?.is_some()
-            }
-        };
+        self.tree.forget_dirs();
+        let removed = absent_as_none(self.tree.unlink(path))?.is_some();
         self.remove_empty(path, stop)?;
         Ok(removed)
     }

@@ -1,7 +1,7 @@
 //! The stores that are known, by id and by the directory that they stand in.
 
 use std::collections::HashMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -138,9 +138,26 @@ impl Registry {
         }
     }
 
-    /// A directory is called otherwise now.
-    pub fn renamed(&self, from: &RelPath, to: &RelPath) {
+    /// Renames directories by `act`, which says whether it did. Nobody looks for stores in between: one that is found at
+    /// its new place while it is known at the old would be taken for a copy, or for one that was removed.
+    pub fn rename(&self, from: &RelPath, to: &RelPath, exchange: bool, act: &mut dyn FnMut() -> bool) {
         let mut dirs = self.dirs.lock();
+        if !act() {
+            return;
+        }
+        if exchange {
+            // By way of a name that no directory can have.
+            let aside = RelPath::root().join(OsStr::new("\0"));
+            for (old, new) in [(from, &aside), (to, from), (&aside, to)] {
+                self.renamed(&mut dirs, old, new);
+            }
+        } else {
+            self.renamed(&mut dirs, from, to);
+        }
+    }
+
+    /// A directory is called otherwise now.
+    fn renamed(&self, dirs: &mut HashMap<RelPath, Listed>, from: &RelPath, to: &RelPath) {
         self.ground.files.tree().forget_dirs();
         for store in self.all() {
             let moved = {
@@ -166,7 +183,7 @@ impl Registry {
             }
         }
         for store in self.all().into_iter().filter(|store| !store.is_created()) {
-            self.add(&mut dirs, store.base(), store);
+            self.add(dirs, store.base(), store);
         }
     }
 

@@ -223,8 +223,9 @@ pub trait Stores: Send + Sync {
         ids.iter().filter_map(|id| Some((*id, self.remove(*id).err()?))).collect()
     }
 
-    /// A directory was renamed: stores in it stand elsewhere now.
-    fn dir_renamed(&self, from: &RelPath, to: &RelPath);
+    /// Renames a directory, or has two exchange their names, by `act`, which says whether it did: stores in them stand
+    /// elsewhere then. Nobody looks for stores meanwhile; `act` must not either.
+    fn rename_dirs(&self, from: &RelPath, to: &RelPath, exchange: bool, act: &mut dyn FnMut() -> bool);
 
     /// Where `path` stands.
     fn within(&self, path: &RelPath) -> Within;

@@ -221,8 +221,19 @@ fn a_directory_is_renamed_with_its_stores() {
     let room = room_of(&files, Ngff::V04);
     let id = room.zarr.listing(&path("lab/P1")).unwrap()[0].id;
     let source = room.zarr.open(id).unwrap();
-    fs::rename(room.dir.path().join("lab"), room.dir.path().join("work")).unwrap();
-    room.zarr.dir_renamed(&path("lab"), &path("work"));
+    let renamed = || fs::rename(room.dir.path().join("lab"), room.dir.path().join("work")).is_ok();
+    std::thread::scope(|threads| {
+        let mut looker = None;
+        room.zarr.rename_dirs(&path("lab"), &path("work"), false, &mut || {
+            assert!(read_all(&source).is_ok(), "its directories are open");
+            let renamed = renamed();
+            // Whoever looks right now must not take it for a copy.
+            looker = Some(threads.spawn(|| room.zarr.listing(&path("work/P1")).unwrap()[0].id));
+            (0..1000).for_each(|_| std::thread::yield_now());
+            renamed
+        });
+        assert_eq!(looker.unwrap().join().unwrap(), id);
+    });
     assert!(read_all(&source).is_ok());
     assert_eq!(room.names("work/P1").len(), 8);
     assert_eq!(room.names("lab/P1").len(), 0);
