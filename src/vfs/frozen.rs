@@ -61,3 +61,9 @@ pub(super) fn freeze(inode: &Inode, source: &Object) -> io::Result<Attr> {
 pub(super) fn is_preserved(inode: &Inode) -> bool {
     inode.content.read().delta.as_ref().is_some_and(|delta| delta.lock().preserves())
 }
+
+/// Whether nobody has changed what was read, as far as its attributes tell.
+pub(super) fn is_still(source: &Object, before: &Attr) -> io::Result<bool> {
+    let now = source.stat()?;
+    Ok(Attr { atime: now.atime, ..*before } == now)
+}

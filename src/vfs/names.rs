@@ -440,11 +440,16 @@ impl Vfs {
         self.check_name(&dir, new_name)?;
         self.stay_in_store(&inode, &dir, new_name)?;
         // For writing: a move publishes all names of a file, and must not miss this one.
-        let _names = self.namespace.write();
+        let names = self.namespace.write();
         let to = self.dir_path(&dir)?.join(new_name);
         self.check_outside_stores(&to)?;
         if self.layers(&dir, &to)?.any() {
             return Err(Error::Exists);
+        }
+        if inode.is_sealed() && inode.sealed_id().is_some_and(|id| !self.holds(id, &to)) {
+            // Somebody has sealed it in between.
+            drop(names);
+            return self.link(ino, new_parent, new_name);
         }
         let from = inode.path().ok_or(Error::NotFound)?;
         // A disk file with several names never leaves the disk: a clean copy is given up, or becomes the newer version.

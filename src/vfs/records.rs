@@ -99,7 +99,34 @@ impl Vfs {
         is_dir.then(|| self.seals.in_place.write())
     }
 
-    fn holds(&self, id: SealedId, name: &RelPath) -> bool {
+    /// A file was renamed while it was sealed, to where no successor would look for its store. Its bytes are still where
+    /// they were. Hold the namespace lock.
+    pub(super) fn forgo_record(&self, inode: &Inode, id: SealedId) {
+        if let Some(older) = inode.content.write().sealed.take() {
+            self.seals.by_id.remove(&older.id);
+        }
+        self.remove_sealed(id);
+    }
+
+    /// Whether a sealed file at one end of a rename, or below it, has no place in its store under its name at the other.
+    /// Hold the namespace lock for writing.
+    pub(super) fn leaves_store(&self, end: &End, other: &End) -> bool {
+        let Some(inode) = &end.inode else { return false };
+        if inode.kind != FileKind::Directory {
+            return inode.sealed_id().is_some_and(|id| inode.is_sealed() && !self.holds(id, &other.path));
+        }
+        self.seals.by_id.iter().any(|entry| {
+            let (id, file) = (*entry.key(), entry.value());
+            let stays = |path: &RelPath| path.below(&end.path, &other.path).is_none_or(|new| self.holds(id, &new));
+            file.is_sealed()
+                && file.is_below(&end.path)
+                && !self.store_is_below(id, &end.path)
+                && !file.paths().iter().all(stays)
+        })
+    }
+
+    /// Whether the store of a record can hold this name.
+    pub(super) fn holds(&self, id: SealedId, name: &RelPath) -> bool {
         self.stores.as_ref().is_some_and(|stores| stores.holds_name(id, name))
     }
 

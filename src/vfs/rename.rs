@@ -60,6 +60,9 @@ impl End {
     }
 }
 
+/// Between the unsealing of what leaves its store and the rename, somebody may seal it again, so many times in a row.
+const TRIES: u32 = 20;
+
 impl Vfs {
     /// Renames `name` in `parent` to `new_name` in `new_parent`.
     pub fn rename(&self, parent: u64, name: &Name, new_parent: u64, new_name: &Name, mode: RenameMode) -> Result<()> {
@@ -68,35 +71,54 @@ impl Vfs {
             return Err(Error::Forbidden("this name is scopefs' own"));
         }
         let (from_dir, to_dir) = (self.dir_inode(parent)?, self.dir_inode(new_parent)?);
-        self.follow_into_stores(&from_dir, name, &to_dir, new_name, mode)?;
-        if mode == RenameMode::Exchange {
-            self.follow_into_stores(&to_dir, new_name, &from_dir, name, mode)?;
+        for _ in 0..TRIES {
+            if self.try_rename((&from_dir, name), (&to_dir, new_name), mode)? {
+                self.save_pins_quietly();
+                return Ok(());
+            }
+        }
+        Err(Error::Busy("what would leave its store by that is sealed again and again"))
+    }
+
+    /// As [`Vfs::rename`]; `false` if something was sealed in the meantime that has to be unsealed first.
+    fn try_rename(
+        &self,
+        (from_dir, name): (&Arc<Inode>, &Name),
+        (to_dir, new_name): (&Arc<Inode>, &Name),
+        mode: RenameMode,
+    ) -> Result<bool> {
+        let exchange = mode == RenameMode::Exchange;
+        self.follow_into_stores(from_dir, name, to_dir, new_name, mode)?;
+        if exchange {
+            self.follow_into_stores(to_dir, new_name, from_dir, name, mode)?;
         }
         if mode == RenameMode::Replace {
-            self.go_home_first(&from_dir, name, &to_dir, new_name)?;
+            self.go_home_first(from_dir, name, to_dir, new_name)?;
         }
-        let _in_place = self.keep_stores_in_place(&from_dir, name, &to_dir, new_name);
+        let _in_place = self.keep_stores_in_place(from_dir, name, to_dir, new_name);
         let replaced = {
             let _names = self.namespace.write();
-            let from = self.end(from_dir, name)?;
-            let mut to = self.end(to_dir, new_name)?;
+            let from = self.end(from_dir.clone(), name)?;
+            let mut to = self.end(to_dir.clone(), new_name)?;
             self.check_outside_stores(&from.path)?;
             self.check_outside_stores(&to.path)?;
             self.check_rename(&from, &to, mode)?;
             if from.inode.as_ref().map(|inode| inode.ino) == to.inode.as_ref().map(|inode| inode.ino) {
                 // Two names of one file: POSIX wants both to stay.
-                return Ok(());
+                return Ok(true);
             }
-            self.rename_ends(&from, &mut to, mode == RenameMode::Exchange)?;
+            if self.leaves_store(&from, &to) || (exchange && self.leaves_store(&to, &from)) {
+                return Ok(false);
+            }
+            self.rename_ends(&from, &mut to, exchange)?;
             self.note_renamed(&from, &to, mode);
-            self.pins.renamed(&from.path, &to.path, mode == RenameMode::Exchange);
+            self.pins.renamed(&from.path, &to.path, exchange);
             to.inode.map(|inode| inode.ino)
         };
         if let Some(ino) = replaced {
             self.inodes.remove_if_unused(ino);
         }
-        self.save_pins_quietly();
-        Ok(())
+        Ok(true)
     }
 
     /// The list of plain files follows.

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use super::delta::Delta;
 use super::depart::copy_attributes;
-use super::frozen::{Frozen, can_freeze, freeze, is_preserved};
+use super::frozen::{Frozen, can_freeze, freeze, is_preserved, is_still};
 use super::identity::Place;
 use super::inode::{Dentry, Inode, Reason};
 use super::journal::Record;
@@ -290,6 +290,11 @@ impl Vfs {
             self.remove_sealed(id);
             return Err(MoveError::NotThere);
         }
+        if inode.paths().iter().any(|path| !self.holds(id, path)) {
+            drop(opens);
+            self.forgo_record(inode, id);
+            return Err(MoveError::Held);
+        }
         if self.originals_of(inode) == Originals::Keep {
             self.keep_original(inode, id, &sealing.before);
             return Ok(());
@@ -490,10 +495,4 @@ impl Vfs {
     pub(super) fn why_refused(&self, inode: &Inode) -> Option<String> {
         self.seals.refused.get(&inode.ino).map(|known| known.2.clone())
     }
-}
-
-/// Whether nobody has changed what was read, as far as its attributes tell.
-fn is_still(source: &Object, before: &Attr) -> std::io::Result<bool> {
-    let now = source.stat()?;
-    Ok(Attr { atime: now.atime, ..*before } == now)
 }

@@ -248,3 +248,56 @@ fn a_file_of_several_names_stays_one_if_the_daemon_dies_while_its_plain_names_go
     let kernel = remount(&world, kernel);
     assert_eq!(kernel.stat("d/x").expect("stats").ino, kernel.stat("d/s/y").expect("stats").ino);
 }
+
+#[test]
+fn a_file_that_is_renamed_out_of_the_reach_of_its_store_while_it_is_sealed_is_not_lost_with_a_kill() {
+    for on_disk in [false, true] {
+        let world = sealing_world!();
+        let kernel = with_sealed(&world);
+        kernel.mkdir("e", 0o755).expect("makes");
+        kernel.write("d/x", &image(5)).expect("writes");
+        if on_disk {
+            kernel.migrate("d/x", Tier::Disk).expect("moves");
+        }
+        let vfs = kernel.vfs.clone();
+        world.shelf.behind_commit(move || {
+            Kernel::new(vfs).rename("d/x", "e/x", RenameMode::Replace).expect("renames");
+        });
+        assert!(kernel.migrate("d/x", Tier::Zarr).is_err(), "it is called otherwise now");
+        assert_eq!(world.shelf.names(), ["d/a"], "nobody would look for it there");
+        assert_eq!(kernel.read("e/x").expect("reads"), image(5));
+        drop(kernel);
+        let kernel = Kernel::new(world.mount().0);
+        assert_eq!(kernel.read("e/x").expect("reads"), image(5));
+        kernel.migrate("e/x", Tier::Zarr).expect("seals");
+        assert_eq!(world.shelf.names(), ["d/a", "e/x"]);
+    }
+}
+
+#[test]
+fn what_is_sealed_again_and_again_can_be_renamed_out_of_the_reach_of_its_store() {
+    let world = sealing_world!();
+    let kernel = with_sealed(&world);
+    kernel.mkdir("d/s", 0o755).expect("makes");
+    let over = AtomicBool::new(false);
+    let vfs = kernel.vfs.clone();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                for name in ["d/a", "d/s/a", "a", "s/a"] {
+                    let name = scopefs::model::RelPath::from_bytes(name.as_bytes()).expect("relative");
+                    let _ = vfs.migrate_path(&name, Tier::Zarr);
+                }
+            }
+        });
+        let mut failed = Vec::new();
+        for n in 0..200 {
+            for (from, to) in [("d/a", "d/s/a"), ("d/s", "s"), ("s/a", "a"), ("s", "d/s"), ("a", "d/a")] {
+                failed.extend(kernel.rename(from, to, RenameMode::Replace).err().map(|e| (n, from, to, e)));
+            }
+        }
+        over.store(true, Ordering::Relaxed);
+        assert_eq!(failed, []);
+    });
+    assert_eq!(kernel.read("d/a").expect("reads"), image(3));
+}
