@@ -102,13 +102,13 @@ impl Vfs {
             let mut to = self.end(to_dir.clone(), new_name)?;
             self.check_outside_stores(&from.path)?;
             self.check_outside_stores(&to.path)?;
+            if self.leaves_store(&from, &to) || (exchange && self.leaves_store(&to, &from)) {
+                return Ok(false);
+            }
             self.check_rename(&from, &to, mode)?;
             if from.inode.as_ref().map(|inode| inode.ino) == to.inode.as_ref().map(|inode| inode.ino) {
                 // Two names of one file: POSIX wants both to stay.
                 return Ok(true);
-            }
-            if self.leaves_store(&from, &to) || (exchange && self.leaves_store(&to, &from)) {
-                return Ok(false);
             }
             self.rename_ends(&from, &mut to, exchange)?;
             self.note_renamed(&from, &to, mode);
