@@ -102,7 +102,9 @@ impl Vfs {
             let mut to = self.end(to_dir.clone(), new_name)?;
             self.check_outside_stores(&from.path)?;
             self.check_outside_stores(&to.path)?;
-            if self.leaves_store(&from, &to) || (exchange && self.leaves_store(&to, &from)) {
+            let taken = to.inode.is_some() != exchange && mode != RenameMode::Replace;
+            let in_vain = taken || from.inode.is_none();
+            if !in_vain && (self.leaves_store(&from, &to) || (exchange && self.leaves_store(&to, &from))) {
                 return Ok(false);
             }
             self.check_rename(&from, &to, mode)?;
