@@ -4,6 +4,7 @@
 
 mod check;
 mod index;
+mod moves;
 mod op;
 mod reference;
 mod run;

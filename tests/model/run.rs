@@ -1,16 +1,14 @@
 //! One operation, on the file system and on the reference.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 use rustix::fs::{FallocateFlags, XattrFlags};
 use scopefs::backend::{Object, Owner, Time, Times};
-use scopefs::model::{Attr, FileKind, RelPath, Tier, Timestamp};
-use scopefs::vfs::{Changes, Error, MoveError, OpenFlags, RenameMode};
+use scopefs::model::{FileKind, Timestamp};
+use scopefs::vfs::{Changes, OpenFlags, RenameMode};
 
 use super::check::{Seen, is_same};
 use super::op::{FARTHEST, Op, PATHS, Range, SLOTS};
@@ -34,7 +32,7 @@ pub struct Mapping {
 pub struct Model {
     pub world: World,
     pub reference: Reference,
-    kernel: Option<Kernel>,
+    pub kernel: Option<Kernel>,
     pub slots: Vec<Option<Slot>>,
     pub maps: Vec<Mapping>,
     /// Inode numbers: the reference's to ours.
@@ -48,7 +46,7 @@ pub struct Model {
     pub linked: bool,
 }
 
-type Outcome<T = ()> = Result<T, i32>;
+pub type Outcome<T = ()> = Result<T, i32>;
 
 fn bytes(range: &Range) -> Vec<u8> {
     (0..range.len).map(|i| (i as u8).wrapping_mul(31).wrapping_add(range.seed) | 1).collect()
@@ -59,7 +57,7 @@ fn flags(write: bool, truncate: bool, sync: bool, exclusive: bool) -> OpenFlags 
 }
 
 /// A mount whose background worker is an operation of the model.
-fn mounted(world: &World) -> Kernel {
+pub fn mounted(world: &World) -> Kernel {
     let (vfs, _) = world.mount();
     vfs.listen_to_leaving(Box::new(|| {}));
     Kernel::new(vfs)
@@ -179,7 +177,7 @@ impl Model {
         Ok(())
     }
 
-    fn close(&mut self, slot: usize) {
+    pub fn close(&mut self, slot: usize) {
         if let Some(open) = self.slots[slot].take() {
             self.kernel().close(open.handle);
         }
@@ -362,126 +360,10 @@ impl Model {
             .and_then(|attr| self.kernel().setattr(attr.ino, &Changes { times, ..Changes::default() }));
         agree(ours.map(drop), self.reference.utimes(path, None, Some(1_500_000)))
     }
-
-    fn apply_move(&mut self, op: &Op) -> Result<(), String> {
-        let vfs = self.kernel().vfs.clone();
-        let none_failed = |failed: Vec<(RelPath, MoveError)>| match failed.into_iter().find(|(_, e)| !is_excuse(e)) {
-            Some((path, e)) => Err(format!("{path}: could not be brought home: {e}")),
-            None => Ok(()),
-        };
-        match *op {
-            Op::Fsync(slot) => match &self.slots[slot] {
-                Some(open) => agree(self.kernel().fsync(&open.handle), Ok(())),
-                None => Ok(()),
-            },
-            Op::Migrate(path, tier) => self.migrate(PATHS[path], tier),
-            Op::Promote(path) => {
-                if let Ok(attr) = self.kernel().stat(PATHS[path]) {
-                    vfs.promote(attr.ino);
-                }
-                Ok(())
-            }
-            Op::Relieve(bytes) => {
-                vfs.relieve(bytes);
-                Ok(())
-            }
-            Op::WriteBehind => {
-                vfs.write_behind(Duration::from_secs(100));
-                vfs.seal_rested();
-                vfs.remove_leaving();
-                Ok(())
-            }
-            Op::FlushAll => none_failed(vfs.flush_all(&mut |_| {})),
-            Op::SyncBelow(path) => {
-                let path = RelPath::from_path(std::path::Path::new(PATHS[path])).expect("relative");
-                none_failed(vfs.sync_below(&path, &mut |_| {}).map_err(|e| e.to_string())?)
-            }
-            Op::Pressed(pressed) => {
-                vfs.budget().set_pressed(pressed);
-                Ok(())
-            }
-            Op::Advance(secs) => {
-                self.world.clock.advance(Duration::from_secs(secs));
-                Ok(())
-            }
-            Op::Forget => {
-                let keep: Vec<u64> = self.slots.iter().flatten().map(|open| open.handle.ino).collect();
-                self.kernel().forget(&keep);
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn migrate(&self, path: &str, tier: Tier) -> Result<(), String> {
-        match self.kernel().migrate(path, tier) {
-            Ok(()) if self.kernel().tier(path) != tier.as_str() => Err(format!("{path}: not moved to {tier}")),
-            Err(e) if !is_excuse(&e) => Err(format!("{path}: moving to {tier} fails: {e}")),
-            _ => Ok(()),
-        }
-    }
-
-    /// The daemon ends, and the next one begins; programs lose their handles either way.
-    pub fn restart(&mut self, clean: bool) -> Result<(), String> {
-        self.maps.clear();
-        if clean {
-            (0..SLOTS).for_each(|slot| self.close(slot));
-        } else {
-            self.slots.iter_mut().for_each(|slot| drop(slot.take()));
-        }
-        let before = self.picture()?;
-        if clean {
-            self.kernel().forget(&[]);
-            self.end(&before)?;
-        }
-        self.kernel = None;
-        self.kernel = Some(mounted(&self.world));
-        self.inos.clear();
-        self.seen.clear();
-        let after = self.picture()?;
-        self.count();
-        for (path, attr) in &before {
-            let now = after.get(path).ok_or(format!("{path}: did not survive the restart"))?;
-            // Numbers and ctimes end with the mount.
-            if !is_same(attr, &Attr { ino: attr.ino, ctime: attr.ctime, ..*now }) {
-                return Err(format!("{path}: times changed over the restart: {attr:?} became {now:?}"));
-            }
-        }
-        self.check(true)
-    }
-
-    /// The end of a mount: memory is empty, and the workspace alone is the reference.
-    fn end(&self, before: &BTreeMap<String, Attr>) -> Result<(), String> {
-        let vfs = &self.kernel().vfs;
-        if let Some((path, e)) = vfs.drain(&mut |_| {}, &AtomicBool::new(false)).into_iter().next() {
-            return Err(format!("{path}: could not be brought home at the end: {e}"));
-        }
-        let figures = vfs.figures();
-        if figures.memory_files + figures.dirty_bytes + figures.open_handles != 0 || vfs.budget().clean() != 0 {
-            return Err(format!("something is left after the end: {figures:?}, clean {}", vfs.budget().clean()));
-        }
-        if self.world.setup.sealing {
-            vfs.forget_stubs();
-        }
-        match self.world.in_memory().into_iter().chain(self.world.leftovers()).next() {
-            Some(path) => Err(format!("{path}: left behind after the end")),
-            // Sealed files are not there as plain ones; the next mount shows them.
-            None if self.world.setup.sealing => Ok(()),
-            None => self.check_workspace(before),
-        }
-    }
 }
 
-/// Reasons for which a file may stay where it is.
-fn is_excuse(e: &MoveError) -> bool {
-    match e {
-        MoveError::Held | MoveError::NotThere => true,
-        MoveError::Failed(Error::Io(_)) => false,
-        MoveError::Failed(_) => true,
-    }
-}
-
-fn agree<T: PartialEq + std::fmt::Debug>(ours: Outcome<T>, theirs: Outcome<T>) -> Result<(), String> {
+/// That both say the same.
+pub fn agree<T: PartialEq + std::fmt::Debug>(ours: Outcome<T>, theirs: Outcome<T>) -> Result<(), String> {
     match (&ours, &theirs) {
         (Ok(a), Ok(b)) if a != b => Err("the answers differ".to_owned()),
         (Ok(_), Ok(_)) => Ok(()),

@@ -1,7 +1,5 @@
 //! Status for a person.
 
-use std::fmt::Write;
-
 use crate::cli::output::{Style, Table, age, count, files, paint, size};
 use crate::control::Status;
 use crate::control::status::{Amount, Memory};
@@ -90,12 +88,11 @@ fn moved(status: &Status, colours: bool) -> String {
     let done = status.materialized;
     let mut text = format!("  brought to disk {}, {}", files(done.files), size(done.bytes));
     if let Some(rate) = done.bytes_per_second {
-        let _ = write!(text, " at {}/s", size(rate));
+        text += &format!(" at {}/s", size(rate));
     }
     if done.failed > 0 {
         let failed = format!("{} attempts failed", count(done.failed));
-        // A `String` takes every write.
-        let _ = write!(text, "   {}", paint(failed, Style::Bad, colours));
+        text += &format!("   {}", paint(failed, Style::Bad, colours));
     }
     text
 }

@@ -8,7 +8,7 @@ use crate::backend::zarr::StoreFigures;
 use crate::config::Originals;
 use crate::model::{Durability, Tier};
 use crate::route::{Router, Row};
-use crate::vfs::{Amount, Group, Observed, Tally};
+use crate::vfs::{Amount, Group, Observed, Past, Tally};
 
 /// Less than this is not worth a rule, in bytes.
 const WORTH: u64 = 4 << 20;
@@ -91,10 +91,7 @@ impl Known<'_> {
     /// A dataset that had better counted as small, if memory has room for it.
     fn small(&self, group: &Group, tally: &Tally) -> Option<Advised> {
         let past = &tally.past_memory_below;
-        let most = past.most.load(Ordering::Relaxed);
-        if !is_much(&past.amount) || most > self.limit / 2 {
-            return None;
-        }
+        let most = largest(past).filter(|most| *most <= self.limit / 2)?;
         let text = format!(
             "{} were written to disk as soon as they were closed, because {} ({}) is beyond memory_below, and replaced \
              or deleted afterwards {} times ({}). With a larger memory_below they had stayed in memory until they rest, \
@@ -112,10 +109,7 @@ impl Known<'_> {
     /// A dataset whose images had better not been sealed yet.
     fn plain(&self, group: &Group, tally: &Tally) -> Option<Advised> {
         let past = &tally.past_zarr_above;
-        if !is_much(&past.amount) {
-            return None;
-        }
-        let most = past.most.load(Ordering::Relaxed);
+        let most = largest(past)?;
         let text = format!(
             "{} were sealed because {} ({}) is beyond zarr_above, and opened for writing afterwards {} times ({}). With \
              a larger zarr_above they had stayed plain files, which are written as they are, and take more room.",
@@ -262,6 +256,11 @@ fn is_much(amount: &Amount) -> bool {
 
 fn piece(about: &str, text: String, bytes: u64, config: Option<String>) -> Option<Advised> {
     Some(Advised { about: about.to_owned(), text, bytes, config })
+}
+
+/// How large a dataset was, where that has cost much.
+fn largest(past: &Past) -> Option<u64> {
+    is_much(&past.amount).then(|| past.most.load(Ordering::Relaxed))
 }
 
 /// A size above what a dataset has, with a quarter to spare.
