@@ -237,7 +237,9 @@ impl Vfs {
             Some(stores) if from.is_dir() || to.is_dir() => {
                 stores.rename_dirs(&from.path, &to.path, exchange, &mut act);
             }
-            _ => drop(act()),
+            _ => {
+                act();
+            }
         }
         // Again, because whoever walks without the lock may have opened one in between.
         self.forget_dirs(from, to);
